@@ -1,0 +1,54 @@
+"""A plugin-based model zoo of image probability models.
+
+Three words: a *basis* (an orthonormal wavelet transform), a *conditioner* (a network at each scale, conditioned on the
+coarser one) and a *head* (which reads the network as a denoiser, or as an energy). See :class:`MultiScaleModel`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mszoo.api import create, list_components, list_models, load
+    from mszoo.errors import MszooError
+    from mszoo.hooks import hookimpl
+    from mszoo.model import MultiScaleModel
+    from mszoo.registry import Spec
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MszooError",
+    "MultiScaleModel",
+    "Spec",
+    "create",
+    "hookimpl",
+    "list_components",
+    "list_models",
+    "load",
+]
+
+# Imported on first use: `import mszoo` and listings need no torch.
+_HOMES = {
+    "MszooError": "mszoo.errors",
+    "MultiScaleModel": "mszoo.model",
+    "Spec": "mszoo.registry",
+    "create": "mszoo.api",
+    "hookimpl": "mszoo.hooks",
+    "list_components": "mszoo.api",
+    "list_models": "mszoo.api",
+    "load": "mszoo.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'mszoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

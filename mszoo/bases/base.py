@@ -1,0 +1,82 @@
+r"""The contract of a basis, and the sizes an image may have.
+
+One level of an orthonormal 2-D wavelet transform splits an image of :math:`d` pixels into a low-pass image of
+:math:`d/4` and three detail bands. The basis is orthonormal, so the transform keeps energy, turns white noise
+into white noise of the same variance, and contributes no Jacobian term to a density:
+
+.. math:: \log p(x_{j-1}) = \log p(x_j) + \log p(\bar x_j \mid x_j).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from mszoo.errors import ImageSizeError
+from mszoo.registry import Part
+
+__all__ = ["Basis", "check_size", "pad_to_multiple"]
+
+
+class Basis(nn.Module, ABC):
+    """An orthonormal wavelet basis. Subclass it to add one; it may have parameters."""
+
+    part: Part
+
+    @property
+    @abstractmethod
+    def taps(self) -> int:
+        """Length of the filters: how far one coefficient reaches."""
+
+    @abstractmethod
+    def analyze(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Split an image one level down.
+
+        Args:
+            x: image (B, C, H, W), H and W even.
+
+        Returns:
+            ``low`` (B, C, H/2, W/2) and ``detail`` (B, 3C, H/2, W/2), band-major: horizontal details of all
+            channels, then vertical, then diagonal (PyWavelets' order).
+
+        Raises:
+            ImageSizeError: H or W is odd.
+        """
+
+    @abstractmethod
+    def synthesize(self, low: Tensor, detail: Tensor) -> Tensor:
+        """Inverse of :meth:`analyze`: (B, C, H/2, W/2) and (B, 3C, H/2, W/2) to (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Same as :meth:`analyze`."""
+        return self.analyze(x)
+
+
+def check_size(height: int, width: int, levels: int) -> None:
+    """Raise :class:`ImageSizeError`, naming the nearest sizes that work, unless 2^levels divides both sides."""
+    unit = 2**levels
+    if height < 1 or width < 1:
+        raise ImageSizeError(f"an image of {height}x{width} pixels is empty")
+    if height % unit or width % unit:
+        down = [max(unit, s // unit * unit) for s in (height, width)]
+        up = [-(-s // unit) * unit for s in (height, width)]
+        sizes = " or ".join(dict.fromkeys(f"{h}x{w}" for h, w in (down, up)))
+        raise ImageSizeError(
+            f"an image of {height}x{width} pixels cannot be split {levels} times by 2; the nearest sizes that "
+            f"work are {sizes}; crop it, or pad it with mszoo.bases.pad_to_multiple(x, {unit}) (denoise: pad=True)"
+        )
+
+
+def pad_to_multiple(x: Tensor, unit: int) -> Tensor:
+    """Extend an image (B, C, H, W) at its bottom and right to multiples of ``unit``, by mirroring.
+
+    The image's own pixels come first, so ``padded[..., :H, :W]`` is ``x``. The mirror repeats the edge pixel, and
+    repeats itself as often as an image smaller than the padding needs.
+    """
+    for dim in (-2, -1):
+        size = x.shape[dim]
+        position = torch.arange(size + -size % unit, device=x.device) % (2 * size)
+        x = x.index_select(dim, torch.minimum(position, 2 * size - 1 - position))
+    return x

@@ -1,0 +1,88 @@
+"""A checkpoint folder: ``config.json`` and ``model.safetensors``, written whole or not at all, read as data only.
+
+The folder counts as a checkpoint once ``config.json`` is there; that file is written last. Nothing in a checkpoint
+is ever run: tensors come from safetensors, everything else from JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from mszoo.errors import CheckpointError
+
+__all__ = ["CONFIG", "WEIGHTS", "read", "read_config", "replace_file", "write"]
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def write(
+    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], beside: Mapping[str, str] | None = None
+) -> None:
+    """Write a checkpoint; an older one in the same folder is replaced and never seen half-written.
+
+    Args:
+        folder: made if it is not there.
+        config: what ``config.json`` holds.
+        tensors: the model's state.
+        beside: text of further files, by name (``recipe.yaml``, ``README.md``).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(config, indent=2) + "\n"
+    existing = folder / CONFIG
+    if existing.exists() and existing.read_text(encoding="utf-8") != text:
+        existing.unlink()  # weights of one model must never stand beside the config of another
+    for name, content in (beside or {}).items():
+        replace_file(folder / name, lambda p, content=content: p.write_text(content, encoding="utf-8"))
+    contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    data = safetensors.torch.save(contiguous, metadata={"format": "pt"})
+    replace_file(folder / WEIGHTS, lambda p: p.write_bytes(data))
+    replace_file(existing, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def replace_file(path: Path, write_to: Callable[[Path], object]) -> None:
+    """Write through a temporary name, flushed to the disk and renamed: readers see the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write_to(temporary)
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a checkpoint. Raises :class:`CheckpointError` if there is none to read."""
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder")
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{folder} has no {CONFIG}, so it is not a checkpoint (or one whose training was stopped before the "
+            f"first save); give a folder that `mszoo train --out` or save_pretrained wrote"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG} cannot be read: {error}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
+        raise CheckpointError(f"{folder / CONFIG} does not describe an mszoo model: it has no 'model' mapping")
+    return config
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Configuration and tensors. Raises :class:`CheckpointError` naming the file that is missing or damaged."""
+    config = read_config(folder)
+    try:
+        return config, safetensors.torch.load_file(folder / WEIGHTS)
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} has no {WEIGHTS}; copy it there, or save the model again") from None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged or no safetensors file: {error}") from None

@@ -1,0 +1,66 @@
+"""The built-in components, announced through the same hook as a plugin's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mszoo.hooks import hookimpl
+from mszoo.registry import Spec
+
+_ORTHOGONAL = "mszoo.bases.orthogonal:OrthogonalBasis"
+_FAMILIES = {  # PyWavelets' orthogonal families and their orders
+    "db": ("Daubechies", range(1, 39)),
+    "sym": ("Symlet", range(2, 21)),
+    "coif": ("Coiflet", range(1, 18)),
+}
+# Names PyWavelets has that are not orthonormal: asking for one gives the reason, not "unknown".
+_REFUSED = ["dmey"] + [
+    f"{family}{order}"
+    for family in ("bior", "rbio")
+    for order in "1.1 1.3 1.5 2.2 2.4 2.6 2.8 3.1 3.3 3.5 3.7 3.9 4.4 5.5 6.8".split()
+]
+
+
+@hookimpl
+def mszoo_components() -> Iterator[Spec]:
+    """Every basis, conditioner, head, objective and data set that mszoo ships."""
+    yield Spec("basis", "haar", _ORTHOGONAL, "Haar wavelet, 2 taps", {"wavelet": "haar"})
+    for family, (title, orders) in _FAMILIES.items():
+        for n in orders:
+            taps = 6 * n if family == "coif" else 2 * n
+            name = f"{family}{n}"
+            yield Spec("basis", name, _ORTHOGONAL, f"{title} wavelet, {taps} taps", {"wavelet": name})
+    for name in _REFUSED:
+        yield Spec("basis", name, _ORTHOGONAL, "not orthonormal: refused", {"wavelet": name}, listed=False)
+
+    yield Spec(
+        "conditioner",
+        "bias_free_cnn",
+        "mszoo.conditioners.bias_free_cnn:BiasFreeCNN",
+        "bias-free CNN of chosen receptive field (paper A)",
+    )
+    yield Spec("head", "denoiser", "mszoo.heads.denoiser:Denoiser", "the network's output is the noise (paper A)")
+    yield Spec(
+        "head",
+        "inner_product",
+        "mszoo.heads.inner_product:InnerProductEnergy",
+        "energy U = <y, f(y, t)> / 2 (paper B)",
+    )
+    yield Spec(
+        "objective",
+        "denoising",
+        "mszoo.objectives.denoising:Denoising",
+        "squared error of the denoised coefficients (paper A)",
+    )
+    yield Spec(
+        "dataset",
+        "photographs",
+        "mszoo.data.photographs:Photographs",
+        "photographs that scikit-image ships; no download",
+    )
+    yield Spec(
+        "dataset",
+        "image_folder",
+        "mszoo.data.image_folder:ImageFolder",
+        "a folder, a zip file or a glob of image files",
+    )

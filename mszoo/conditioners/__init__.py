@@ -1,0 +1,6 @@
+"""Networks: noisy coefficients, their noise level and the clean coarser image in; the shape of y out."""
+
+from mszoo.conditioners.base import Conditioner
+from mszoo.conditioners.bias_free_cnn import BiasFreeCNN
+
+__all__ = ["BiasFreeCNN", "Conditioner"]

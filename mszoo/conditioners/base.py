@@ -1,0 +1,73 @@
+"""The contract of a conditioner: what it takes, what it returns and what it declares about itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from mszoo.errors import ImageSizeError
+from mszoo.registry import Part
+
+__all__ = ["Conditioner"]
+
+
+class Conditioner(nn.Module, ABC):
+    """A network conditioned on the coarser scale. Subclass it to add one.
+
+    A subclass declares, as attributes or properties:
+
+    - ``takes_t``: whether the output depends on the noise variance. If not, the network is *blind*.
+    - ``batch_independent``: an image's output never depends on its neighbours in the batch, also in training.
+    - ``smooth``: the output is once differentiable in y, so that a second backward means something.
+    - ``receptive_field``: side in coefficients of the square that an output depends on; None: the whole image.
+    - ``features``: n for a network that returns (B, n) instead of the shape of y; None otherwise.
+
+    Args:
+        channels: of y and of the output.
+        cond_channels: of the condition; 0 for none.
+    """
+
+    part: Part
+    takes_t: bool = False
+    batch_independent: bool = True
+    smooth: bool = False
+    features: int | None = None
+
+    def __init__(self, channels: int, cond_channels: int = 0) -> None:
+        super().__init__()
+        self.channels = channels
+        self.cond_channels = cond_channels
+
+    @property
+    @abstractmethod
+    def receptive_field(self) -> int | None:
+        """Side, in coefficients, of the square an output depends on; None: the whole image."""
+
+    @abstractmethod
+    def forward(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        """Apply the network.
+
+        Args:
+            y: noisy coefficients (B, channels, H, W).
+            t: noise variance (B,); only a network that ``takes_t`` reads it.
+            cond: clean coarser image (B, cond_channels, H, W).
+
+        Returns:
+            A tensor of y's shape, or (B, features).
+        """
+
+    def join(self, y: Tensor, cond: Tensor | None) -> Tensor:
+        """The condition's channels, then y's: (B, cond_channels + channels, H, W).
+
+        Raises:
+            ImageSizeError: a condition that is missing, not asked for, or of another number of channels.
+        """
+        given = 0 if cond is None else cond.shape[1]
+        if (y.shape[1], given) != (self.channels, self.cond_channels):
+            raise ImageSizeError(
+                f"{type(self).__name__} takes {self.channels} channels of coefficients and {self.cond_channels} "
+                f"of condition, got {y.shape[1]} and {given}"
+            )
+        return y if cond is None else torch.cat([cond, y], 1)

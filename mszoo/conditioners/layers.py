@@ -1,0 +1,115 @@
+"""Norms, activations and the noise embedding that the conditioners share."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Activation", "BatchScale", "ChannelScale", "NoiseEmbedding", "Norm", "activate", "make_norm"]
+
+Norm = Literal["batch", "channel", "none"]
+Activation = Literal["relu", "gelu", "softplus"]
+
+
+def activate(x: Tensor, activation: Activation) -> Tensor:
+    """ReLU, exact GELU, or softplus lowered by log 2 so that zero stays zero."""
+    if activation == "relu":
+        return F.relu(x)
+    return F.gelu(x) if activation == "gelu" else F.softplus(x) - math.log(2)
+
+
+def make_norm(norm: Norm, width: int) -> nn.Module:
+    """A norm for ``width`` channels."""
+    return {"batch": BatchScale, "channel": ChannelScale, "none": _NoScale}[norm](width)
+
+
+class BatchScale(nn.Module):
+    """Paper A's norm: divide each channel by its standard deviation, times a learned gain; nothing is added.
+
+    In training the (biased) deviation is taken over batch and space, and the gradient flows through it; in eval it
+    is a running value, so that the network is exactly homogeneous. Input and output (B, C, H, W).
+
+    Attributes:
+        momentum: weight of a new batch in the running value; None averages all batches since
+            :meth:`reset_running_stats` (as torch's batch norm has it).
+    """
+
+    eps = 1e-5
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+        self.register_buffer("running_std", torch.ones(width))
+        self.running_std: Tensor
+        self.momentum: float | None = 0.1
+        self._batches = 0
+
+    def reset_running_stats(self) -> None:
+        """Start the running value anew."""
+        self.running_std.fill_(1.0)
+        self._batches = 0
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        if self.training:
+            variance = x.float().var((0, 2, 3), unbiased=False)
+            std = torch.sqrt(variance + self.eps)
+            with torch.no_grad():
+                self._batches += 1
+                weight = 1 / self._batches if self.momentum is None else self.momentum
+                self.running_std.lerp_(std.to(self.running_std.dtype), weight)
+        else:
+            std = self.running_std
+        return x * (self.gain / std).to(x.dtype)[:, None, None]
+
+
+class ChannelScale(nn.Module):
+    """Divide each pixel by the root mean square of its channels, times a learned gain: local, batch-independent.
+
+    The generous ``eps`` keeps the derivatives of a deep stack finite where an image is exactly zero. Input and
+    output (B, C, H, W).
+    """
+
+    eps = 1e-2
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        power = x.square().mean(1, keepdim=True)
+        return x * torch.rsqrt(power + self.eps) * self.gain[:, None, None]
+
+
+class _NoScale(nn.Identity):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+
+class NoiseEmbedding(nn.Module):
+    """Features of the noise variance: cosines and sines of log t, then a small network.
+
+    t is clamped to at least ``t_min``, below which the embedding is constant: t = 0 is legal.
+
+    Args:
+        features: length of the output, (B,) -> (B, features).
+    """
+
+    t_min = 1e-9
+    t_max = 1e4
+
+    def __init__(self, features: int = 64) -> None:
+        super().__init__()
+        # log t spans about 30 nats; the wavelengths go from twice that down to 2.
+        self.register_buffer("frequency", torch.logspace(-1, math.log10(math.pi), 16), persistent=False)
+        self.frequency: Tensor
+        self.network = nn.Sequential(
+            nn.Linear(32, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU()
+        )
+
+    def forward(self, t: Tensor) -> Tensor:  # noqa: D102
+        phase = torch.log(t.clamp(self.t_min, self.t_max))[:, None] * self.frequency
+        return self.network(torch.cat([phase.cos(), phase.sin()], 1))

@@ -1,0 +1,122 @@
+"""Image files in a folder, a zip file or a glob."""
+
+from __future__ import annotations
+
+import glob
+import warnings
+import zipfile
+from pathlib import Path
+
+from torch import Tensor
+
+from mszoo.data.base import ImageDataset
+from mszoo.data.images import SUFFIXES, decode, to_unit
+from mszoo.errors import DataError
+from mszoo.registry import natural_order
+
+__all__ = ["ImageFolder", "find_images"]
+
+_CACHE_BYTES = 512 * 2**20
+
+
+class ImageFolder(ImageDataset):
+    """All image files under a folder, in a zip file, or matching a glob, in natural order.
+
+    Every file is opened once at the start; one that cannot be read is named in a warning and skipped. Decoded images
+    are kept in memory up to 512 MiB in all.
+
+    Args:
+        channels: 1 or 3; files are converted.
+        path: a folder (searched through all its subfolders), a ``.zip`` file, a glob such as ``"data/*/*.png"``, or one
+            image file.
+
+    Raises:
+        DataError: nothing there, or no readable image.
+    """
+
+    def __init__(self, channels: int, *, path: str) -> None:
+        super().__init__(channels)
+        if channels not in (1, 3):
+            raise DataError(f"image files have 1 or 3 channels, the model has {channels}")
+        self._path = Path(path)
+        self._zip: zipfile.ZipFile | None = None
+        self._cache: dict[int, Tensor] = {}
+        self._cached = 0
+        self._zipped = self._path.is_file() and zipfile.is_zipfile(self._path)
+        names = self._members() if self._zipped else [str(p) for p in find_images(path)]
+        self._names = names
+        bad: list[str] = []
+        good: list[str] = []
+        for i, name in enumerate(names):
+            try:
+                self._store(len(good), self._decode(i))
+                good.append(name)
+            except DataError as error:
+                bad.append(str(error))
+        self._names = good
+        if not good:
+            raise DataError("\n".join([f"{path}: no readable image ({', '.join(sorted(SUFFIXES))})", *bad[:5]]))
+        for fault in bad:
+            warnings.warn(f"skipped: {fault}", stacklevel=2)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, i: int) -> Tensor:
+        """See :meth:`ImageDataset.__getitem__`."""
+        if not -len(self) <= i < len(self):
+            raise IndexError(i)
+        i %= len(self)
+        stored = self._cache[i] if i in self._cache else self._store(i, self._decode(i))
+        return to_unit(stored)
+
+    def label(self, i: int) -> str:
+        """The file's path (inside the zip file, its name there)."""
+        return self._names[i]
+
+    def _members(self) -> list[str]:
+        with zipfile.ZipFile(self._path) as archive:
+            names = [n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES]
+        return sorted((n for n in names if not n.startswith("__MACOSX")), key=natural_order)
+
+    def _decode(self, i: int) -> Tensor:
+        name = self._names[i]
+        if not self._zipped:
+            return decode(Path(name), name, self.channels)
+        if self._zip is None:
+            self._zip = zipfile.ZipFile(self._path)
+        try:
+            content = self._zip.read(name)
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise DataError(f"{self._path}: {name} cannot be read: {error}") from None
+        return decode(content, f"{self._path}: {name}", self.channels)
+
+    def _store(self, i: int, image: Tensor) -> Tensor:
+        size = image.numel() * image.element_size()
+        if self._cached + size <= _CACHE_BYTES:
+            self._cache[i] = image
+            self._cached += size
+        return image
+
+    def __getstate__(self) -> dict[str, object]:  # an open zip file does not travel to a worker process
+        return {**self.__dict__, "_zip": None}
+
+
+def find_images(path: str) -> list[Path]:
+    """Image files under a folder, matching a glob, or the one file itself, in natural order.
+
+    Raises:
+        DataError: nothing there; the message says what was looked for.
+    """
+    root = Path(path)
+    if root.is_dir():
+        found = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+        if not found:
+            raise DataError(f"no image files in folder {path} ({', '.join(sorted(SUFFIXES))})")
+    elif root.exists():
+        found = [root]
+    else:
+        found = [Path(p) for p in glob.glob(path, recursive=True) if Path(p).is_file()]
+        if not found:
+            raise DataError(f"no such folder, zip file, image or match: {path}")
+    return sorted(found, key=lambda p: natural_order(str(p)))

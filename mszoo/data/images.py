@@ -1,0 +1,85 @@
+"""Reading and writing image files of any kind as tensors in [0, 1]."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from mszoo.errors import DataError
+
+__all__ = ["SUFFIXES", "decode", "encode", "from_array", "read_image", "to_unit", "write_image"]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+def read_image(source: Path | bytes, name: str, channels: int | None = None) -> Tensor:
+    """Decode an image file.
+
+    8 and 16 bits, palettes and bilevel images are brought to [0, 1]; EXIF rotation is applied; transparent images
+    are laid over white. Colour becomes grey with Pillow's luma weights; grey becomes colour by repetition.
+
+    Args:
+        source: a path, or the file's bytes.
+        name: what to call it in messages.
+        channels: 1, 3, or None for what the file has.
+
+    Returns:
+        (C, H, W) float32 in [0, 1].
+
+    Raises:
+        DataError: no such file, or not an image; the message names it.
+    """
+    return to_unit(decode(source, name, channels))
+
+
+def decode(source: Path | bytes, name: str, channels: int | None = None) -> Tensor:
+    """As :func:`read_image`, but as stored: uint8, or uint16 for 16-bit grey files."""
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+            image = ImageOps.exif_transpose(opened)
+            image.load()
+    except FileNotFoundError:
+        raise DataError(f"no such file: {name}") from None
+    except Exception as error:  # Pillow's decoders raise many kinds
+        raise DataError(f"{name} cannot be read as an image: {error or type(error).__name__}") from None
+    if image.mode in _SIXTEEN_BIT:
+        array = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        return from_array(array if channels != 3 else np.repeat(array[..., None], 3, -1))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    elif image.mode == "F":
+        raise DataError(f"{name} holds floating-point pixels of unknown range; save it with 8 or 16 bits")
+    grey = image.mode in ("1", "L") if channels is None else channels == 1
+    return from_array(np.asarray(image.convert("L" if grey else "RGB")))
+
+
+def from_array(array: np.ndarray) -> Tensor:
+    """(H, W) or (H, W, C) to a tensor (C, H, W) of the same type."""
+    planes = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
+    return torch.from_numpy(np.array(planes, order="C"))  # a copy: Pillow lends read-only memory
+
+
+def to_unit(stored: Tensor) -> Tensor:
+    """uint8 or uint16 to float32 in [0, 1]."""
+    return stored.to(torch.float32) / torch.iinfo(stored.dtype).max
+
+
+def encode(image: Tensor) -> Image.Image:
+    """(C, H, W) in [0, 1], clipped and rounded to 8 bits, as a Pillow image."""
+    array = (image.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    return Image.fromarray(array[0] if len(array) == 1 else np.moveaxis(array, 0, -1))
+
+
+def write_image(image: Tensor, path: Path) -> None:
+    """Write (C, H, W) in [0, 1] with 8 bits, in the format of the suffix. Raises :class:`DataError`."""
+    try:
+        encode(image).save(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot write {path}: {error}") from None

@@ -1,0 +1,86 @@
+"""Errors a user can act on: each message names the thing that is wrong and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CheckpointError",
+    "ClashError",
+    "DataError",
+    "ImageSizeError",
+    "IncompatiblePartsError",
+    "MszooError",
+    "OptionsError",
+    "RecipeError",
+    "TrainingError",
+    "UnknownComponentError",
+    "UnsupportedError",
+    "key_path",
+    "suggest",
+]
+
+
+class MszooError(Exception):
+    """Base of every error that the command line prints as one message, without a traceback."""
+
+
+class UnknownComponentError(MszooError, LookupError):
+    """A kind or a name that nothing has registered."""
+
+
+class ClashError(MszooError):
+    """Two distributions register the same name."""
+
+
+class OptionsError(MszooError, ValueError):
+    """Options that a component does not have, or of the wrong type.
+
+    ``rows`` holds one ``(key path, message)`` per fault.
+    """
+
+    def __init__(self, owner: str, rows: list[tuple[tuple[str | int, ...], str]]) -> None:
+        self.owner = owner
+        self.rows = rows
+        super().__init__("\n".join(": ".join([owner, *key_path(path), text]) for path, text in rows))
+
+
+class IncompatiblePartsError(MszooError, ValueError):
+    """A head and a conditioner (or a model and its data) that do not fit together."""
+
+
+class ImageSizeError(MszooError, ValueError):
+    """An image whose size or number of channels a model cannot take."""
+
+
+class UnsupportedError(MszooError, RuntimeError):
+    """A question that this model's heads cannot answer."""
+
+
+class RecipeError(MszooError, ValueError):
+    """A recipe with faults; the message lists all of them with file, line and key path."""
+
+
+class CheckpointError(MszooError):
+    """A folder that is not a whole, readable checkpoint."""
+
+
+class DataError(MszooError):
+    """Images that cannot be found or read."""
+
+
+class TrainingError(MszooError):
+    """A training run that cannot start or go on."""
+
+
+def suggest(name: str, known: Iterable[str], how_many: int = 3) -> str:
+    """``"; did you mean 'a' or 'b'?"``, or an empty string when nothing is close."""
+    close = difflib.get_close_matches(name, list(known), n=how_many, cutoff=0.5)
+    return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+
+
+def key_path(path: tuple[str | int, ...]) -> list[str]:
+    """``["model.detail[0].head"]`` for ``("model", "detail", 0, "head")``; an empty list for no path."""
+    joined = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path)
+    return [joined.removeprefix(".")] if joined else []

@@ -1,0 +1,62 @@
+"""Denoising: PSNR against noise level (paper A, section on analysis)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mszoo.data import ImageDataset
+from mszoo.inference import denoise_image
+from mszoo.model import MultiScaleModel
+from mszoo.objectives.base import keyed_generator
+
+__all__ = ["PsnrRow", "psnr", "psnr_curve"]
+
+
+@dataclass(frozen=True)
+class PsnrRow:
+    """Mean over images of the per-image PSNR in dB, at one noise level.
+
+    Attributes:
+        sigma: standard deviation of the noise, for images in [0, 1].
+        noisy: PSNR of the noisy images.
+        denoised: PSNR of the model's estimates.
+        images: how many images.
+    """
+
+    sigma: float
+    noisy: float
+    denoised: float
+    images: int
+
+
+def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
+    """-10 log10 of the mean squared error, per image, not clipped: (B, C, H, W) twice to (B,)."""
+    error = (estimate.double() - clean.double()).square().flatten(1).mean(1)
+    return -10 * torch.log10(error)
+
+
+def psnr_curve(
+    model: MultiScaleModel, images: ImageDataset | Sequence[Tensor], sigmas: Sequence[float], seed: int = 0
+) -> Iterator[PsnrRow]:
+    """Add white noise to each image, denoise it, and average the per-image PSNR.
+
+    Args:
+        model: in eval mode; told sigma unless it is blind.
+        images: (C, H, W) each, of any size.
+        sigmas: noise levels; a row is given for each as soon as it is measured.
+        seed: the noise of image i depends on (seed, i) alone, and is scaled by sigma.
+    """
+    device = next(model.parameters()).device
+    for sigma in sigmas:
+        noisy, denoised = [], []
+        for i in range(len(images)):
+            clean = images[i][None]
+            y = clean + sigma * torch.randn(clean.shape, generator=keyed_generator(seed, i))
+            estimate = denoise_image(model, y.to(device), sigma).cpu()
+            noisy.append(psnr(y, clean))
+            denoised.append(psnr(estimate, clean))
+        yield PsnrRow(sigma, torch.cat(noisy).mean().item(), torch.cat(denoised).mean().item(), len(noisy))

@@ -1,0 +1,120 @@
+r"""The contracts of the heads.
+
+Noisy coefficients are :math:`y = x + \sqrt t\, z` with :math:`z` white. Every head denoises; by Miyasawa's formula
+that gives the score,
+
+.. math:: \nabla_y \log p(y \mid c, t) = \frac{E[x \mid y, c] - y}{t}.
+
+An energy head has :math:`U(y, t, c) = -\log p(y \mid c, t)` in nats instead, and everything else from its
+derivatives: the score is :math:`-\nabla_y U`, the time score :math:`-\partial_t U`, and the denoised coefficients
+:math:`y + t\,` score.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from mszoo.conditioners.base import Conditioner
+from mszoo.errors import IncompatiblePartsError
+from mszoo.registry import Part
+
+__all__ = ["EnergyHead", "Head", "per_image"]
+
+_REASONS = {
+    "takes_t": "the energy depends on the noise level (noise_embedding: true)",
+    "batch_independent": "the derivative of a summed energy must be each image's own (norm: channel, or none)",
+    "smooth": "training differentiates its score once more (activation: gelu, or softplus)",
+}
+
+
+class Head(nn.Module, ABC):
+    """Turns a conditioner into a conditional denoiser. Subclass it to add one.
+
+    Args:
+        conditioner: the network. ``needs`` names the declarations that must be true of it, and ``reads_features``
+            says whether it must return (B, n) features.
+
+    Raises:
+        IncompatiblePartsError: the conditioner does not fit; the message says why.
+    """
+
+    part: Part
+    needs: tuple[str, ...] = ()
+    reads_features: bool = False
+
+    def __init__(self, conditioner: Conditioner) -> None:
+        super().__init__()
+        name, network = type(self).__name__, type(conditioner).__name__
+        missing = [n for n in self.needs if not getattr(conditioner, n)]
+        if missing:
+            faults = "; ".join(f"it is not {n}: {_REASONS.get(n, 'needed')}" for n in missing)
+            raise IncompatiblePartsError(f"{name} does not fit this {network}: {faults}")
+        if self.reads_features != (conditioner.features is not None):
+            given = "features" if conditioner.features is not None else "images"
+            raise IncompatiblePartsError(f"{name} does not fit this {network}, which returns {given}")
+        self.conditioner = conditioner
+
+    @property
+    def blind(self) -> bool:
+        """Whether it denoises without being told the noise level."""
+        return not self.conditioner.takes_t
+
+    @abstractmethod
+    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        """Estimate the clean coefficients, E[x | y, cond].
+
+        Args:
+            y: noisy coefficients (B, C, H, W).
+            t: noise variance (B,); None only for a blind head.
+            cond: clean coarser image (B, C', H, W), for a conditional head.
+
+        Returns:
+            Denoised coefficients, the shape of y.
+        """
+
+    def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Gradient of log p(y | cond, t) in y, by Miyasawa's formula; t > 0. The shape of y."""
+        return (self.denoise(y, t, cond) - y) / per_image(t, y)
+
+
+class EnergyHead(Head):
+    """A head that has an energy U(y, t, cond) = -log p(y | cond, t), and the rest from its derivatives.
+
+    Derivatives are taken with ``torch.func``, so all of it works under ``no_grad`` and ``inference_mode``.
+    """
+
+    needs = ("takes_t", "batch_independent", "smooth")
+
+    @abstractmethod
+    def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """U(y, t, cond) in nats, (B,), summed in float32 or wider. t = 0 is legal."""
+
+    def derivatives(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Score (the shape of y) and time score (B,), in one backward pass."""
+        gradients = torch.func.grad(self._total_energy, argnums=(0, 1))(y, t, cond)
+        return -gradients[0], -gradients[1]
+
+    def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Gradient of log p(y | cond, t) in y, the shape of y; t >= 0."""
+        return -torch.func.grad(self._total_energy)(y, t, cond)
+
+    def time_score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Derivative of log p(y | cond, t) in t, (B,); t >= 0."""
+        return -torch.func.grad(self._total_energy, argnums=1)(y, t, cond)
+
+    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        """Estimate the clean coefficients: y + t score. See :meth:`Head.denoise`."""
+        if t is None:
+            return self.conditioner(y, t, cond)  # raises: an energy's network is never blind
+        return y + per_image(t, y) * self.score(y, t, cond)
+
+    def _total_energy(self, y: Tensor, t: Tensor, cond: Tensor | None) -> Tensor:
+        return self.energy(y, t, cond).sum()
+
+
+def per_image(t: Tensor, y: Tensor) -> Tensor:
+    """(B,) as (B, 1, 1, 1), in y's dtype."""
+    return t.to(y.dtype).reshape(-1, *[1] * (y.ndim - 1))

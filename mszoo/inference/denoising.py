@@ -1,0 +1,60 @@
+"""Denoise images of any size: mirrored at the edge, large ones in tiles, colour through a grey model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mszoo.errors import ImageSizeError
+from mszoo.model import MultiScaleModel
+
+__all__ = ["denoise_image"]
+
+
+@torch.no_grad()
+def denoise_image(
+    model: MultiScaleModel, y: Tensor, sigma: float | Tensor | None = None, tile: int | None = 768
+) -> Tensor:
+    """Denoise images of any size and, for a grey model, of any number of channels.
+
+    Args:
+        model: in eval mode.
+        y: noisy images (B, C, H, W), the clean ones in [0, 1]. A grey model takes each channel as an image.
+        sigma: standard deviation of the noise, a float or (B,); None for a blind model.
+        tile: side in pixels of the tiles a larger image is cut into, to bound the memory; None: never cut. Each tile
+            sees as far around itself as the model reaches, so that tiles do not show; a model that sees the whole
+            image is never cut.
+
+    Returns:
+        Denoised images (B, C, H, W).
+
+    Raises:
+        ImageSizeError: another number of channels than the model's, unless the model is grey.
+    """
+    batch, channels, height, width = y.shape
+    if channels != model.channels:
+        if model.channels != 1:
+            raise ImageSizeError(
+                f"this model takes {model.channels} channels, the image has {channels}; convert the image"
+            )
+        if isinstance(sigma, Tensor) and sigma.numel() == batch:
+            sigma = sigma.reshape(batch).repeat_interleave(channels)
+        planes = denoise_image(model, y.reshape(batch * channels, 1, height, width), sigma, tile)
+        return planes.reshape(y.shape)
+    reach = model.reach
+    if tile is None or reach is None or max(height, width) <= tile + 2 * reach:
+        return model.denoise(y, sigma, pad=True)
+    unit = 2**model.levels
+    tile, margin = max(unit, tile // unit * unit), -(-reach // unit) * unit
+    result = torch.empty_like(y)
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            rows, columns = _around(top, tile, margin, height), _around(left, tile, margin, width)
+            part = model.denoise(y[..., rows, columns], sigma, pad=True)
+            inside = part[..., top - rows.start :, left - columns.start :][..., :tile, :tile]
+            result[..., top : top + tile, left : left + tile] = inside[..., : height - top, : width - left]
+    return result
+
+
+def _around(start: int, tile: int, margin: int, size: int) -> slice:
+    return slice(max(0, start - margin), min(size, start + tile + margin))

@@ -1,0 +1,276 @@
+r"""One model for both papers: a wavelet basis, a chain of scales, and a head at each.
+
+.. math:: \log p(x) = \log p(x_J) + \sum_{j=0}^{J-1} \log p(\bar x_j \mid x_j)
+
+Scale j < J is a head on the details :math:`\bar x_j`, conditioned on the coarser image :math:`x_j`; scale J is a
+head on the coarsest image. With J = 0 there is no basis, and the coarse head is the whole model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mszoo import checkpoint
+from mszoo.bases import Basis, check_size, pad_to_multiple
+from mszoo.errors import CheckpointError, ImageSizeError, MszooError, OptionsError, UnsupportedError
+from mszoo.heads import EnergyHead, Head
+from mszoo.heads.base import per_image
+from mszoo.hooks import registry
+from mszoo.recipe.schema import ModelConfig, NamedConfig, ScaleConfig
+from mszoo.registry import validate
+
+__all__ = ["MultiScaleModel"]
+
+
+class MultiScaleModel(nn.Module):
+    """An image probability model over scales.
+
+    Args:
+        channels: of the image.
+        coarse: head of the coarsest image (of the whole image when there is no basis).
+        basis: the wavelet basis; None for a single scale.
+        detail: heads of the details, finest first; each is conditioned on the coarser image.
+
+    Example:
+        >>> import torch
+        >>> part = {"conditioner": {"name": "bias_free_cnn", "receptive_field": 5}, "head": "denoiser"}
+        >>> config = {"basis": "haar", "levels": 2, "detail": part, "coarse": part}
+        >>> model = MultiScaleModel.from_config(config).eval()
+        >>> model.denoise(torch.rand(4, 1, 32, 40)).shape
+        torch.Size([4, 1, 32, 40])
+    """
+
+    def __init__(
+        self, channels: int, coarse: Head, basis: Basis | None = None, detail: Sequence[Head] = ()
+    ) -> None:
+        super().__init__()
+        if (basis is None) != (not detail):
+            raise MszooError("a basis and heads of the details come together, or neither")
+        self.channels = channels
+        self.basis = basis
+        self.detail = nn.ModuleList(detail)
+        self.coarse = coarse
+
+    # ---- building, saving ------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_config(cls, config: ModelConfig | dict[str, Any]) -> MultiScaleModel:
+        """Build from the ``model`` part of a recipe, with fresh weights.
+
+        Raises:
+            OptionsError: unknown parts or options, or parts that do not fit; every fault is listed.
+        """
+        config = config if isinstance(config, ModelConfig) else validate(ModelConfig, config, "model")
+        faults: list[tuple[tuple[str | int, ...], str]] = []
+
+        def attempt(path: tuple[str | int, ...], action: Callable[..., Any], kind: str, part: NamedConfig, *supplied: Any) -> Any:
+            try:
+                return action(kind, part.name, *supplied, **part.options)
+            except OptionsError as error:
+                faults.extend(((*path, *inner), text) for inner, text in error.rows)
+            except MszooError as error:
+                faults.append((path, str(error)))
+            return None
+
+        def build(path: tuple[str | int, ...], scale: ScaleConfig, channels: int, cond: int) -> Any:
+            create, check = registry().create, registry().check
+            conditioner = attempt((*path, "conditioner"), create, "conditioner", scale.conditioner, channels, cond)
+            if conditioner is None:
+                return attempt((*path, "head"), check, "head", scale.head)
+            return attempt((*path, "head"), create, "head", scale.head, conditioner)
+
+        c = config.channels
+        basis = attempt(("basis",), registry().create, "basis", config.basis) if config.basis else None
+        detail = [build(("detail", j), scale, 3 * c, c) for j, scale in enumerate(config.detail)]
+        coarse = build(("coarse",), config.coarse, c, 0)
+        if faults:
+            raise OptionsError("model", faults)
+        return cls(c, coarse, basis, detail)
+
+    def config(self) -> dict[str, Any]:
+        """What :meth:`from_config` rebuilds the model from. Only for models whose parts came from the registry."""
+
+        def scale(head: Head) -> dict[str, Any]:
+            return {"conditioner": head.conditioner.part.config(), "head": head.part.config()}
+
+        try:
+            return {
+                "channels": self.channels,
+                "basis": self.basis.part.config() if self.basis is not None else None,
+                "levels": self.levels,
+                "detail": [scale(head) for head in self.scales[:-1]],
+                "coarse": scale(self.coarse),
+            }
+        except AttributeError:
+            raise UnsupportedError(
+                "this model has a part that was built directly; build its parts with mszoo.create(kind, name, ...) "
+                "or the model with MultiScaleModel.from_config(...), so that it can be saved and built again"
+            ) from None
+
+    def save_pretrained(self, folder: str | Path, *, beside: dict[str, str] | None = None) -> None:
+        """Write a checkpoint folder that :func:`mszoo.load` reads; ``beside``: text of further files, by name."""
+        parts = [p for m in self.modules() if (p := getattr(m, "part", None)) is not None]
+        config = {
+            "library_name": "mszoo",
+            "model": self.config(),
+            "distributions": {p.distribution: p.version for p in parts},
+        }
+        checkpoint.write(Path(folder), config, self.state_dict(), beside)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> MultiScaleModel:
+        """Read a checkpoint folder, in eval mode. Raises :class:`CheckpointError` when it is not whole."""
+        config, tensors = checkpoint.read(Path(folder))
+        try:
+            model = cls.from_config(config["model"])
+        except MszooError as error:
+            raise CheckpointError(f"{folder}: its {checkpoint.CONFIG} cannot be built: {error}") from None
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise CheckpointError(f"{folder}: weights and {checkpoint.CONFIG} do not match: {error}") from None
+        return model.to(device).eval()
+
+    # ---- structure -------------------------------------------------------------------------------------------
+
+    @property
+    def levels(self) -> int:
+        """J, how often an image is split; both its sides must be multiples of 2^J."""
+        return len(self.detail)
+
+    @property
+    def scales(self) -> list[Head]:
+        """Heads of the scales 0 (finest) to J (coarse)."""
+        return [*self.detail, self.coarse]  # type: ignore[list-item]
+
+    @property
+    def blind(self) -> bool:
+        """Whether it denoises without being told the noise level."""
+        return all(head.blind for head in self.scales)
+
+    @property
+    def reach(self) -> int | None:
+        """Pixels to each side that one denoised pixel depends on; None: the whole image."""
+        # filters of the analysis down to the coarsest image and of the synthesis back
+        reach = 0 if self.basis is None else 2 * sum(2**k * self.basis.taps for k in range(self.levels))
+        for j, head in enumerate(self.scales):
+            field = head.conditioner.receptive_field
+            if field is None:
+                return None
+            reach += 2 ** min(j + 1, self.levels) * (field // 2)
+        return reach
+
+    def decompose(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+        """Coefficients and condition of every scale, finest first.
+
+        Args:
+            x: image (B, C, H, W).
+
+        Returns:
+            For j < J the details (B, 3C, h, w) and the coarser image (B, C, h, w); last the coarsest image and None.
+        """
+        self._check(x)
+        parts: list[tuple[Tensor, Tensor | None]] = []
+        for _ in range(self.levels):
+            x, detail = self.basis.analyze(x)  # type: ignore[union-attr]
+            parts.append((detail, x))
+        return [*parts, (x, None)]
+
+    # ---- questions -------------------------------------------------------------------------------------------
+
+    def denoise(self, y: Tensor, sigma: float | Tensor | None = None, *, pad: bool = False) -> Tensor:
+        """Estimate the clean image, coarse to fine (paper A, algorithm 1).
+
+        Args:
+            y: noisy image (B, C, H, W), the clean one in [0, 1].
+            sigma: standard deviation of the noise, a float or (B,); None for a blind model.
+            pad: mirror an image whose sides are not multiples of 2^J, and crop the result.
+
+        Returns:
+            Denoised image (B, C, H, W).
+
+        Raises:
+            ImageSizeError: wrong number of channels, or sides that need ``pad``.
+            UnsupportedError: no sigma, for a model that is not blind.
+        """
+        if sigma is None and not self.blind:
+            raise UnsupportedError(
+                "this model is not blind: give the noise's standard deviation, denoise(y, sigma) (command line: --sigma)"
+            )
+        t = None if sigma is None else _per_image(sigma, y, "sigma").square()
+        if pad:
+            self._check(y, split=False)
+            height, width = y.shape[-2:]
+            return self._denoise(pad_to_multiple(y, 2**self.levels), t)[..., :height, :width]
+        return self._denoise(y, t)
+
+    def score(self, y: Tensor, t: float | Tensor) -> Tensor:
+        """Gradient of log p(y | t) at noise variance t, a float or (B,); the shape of y.
+
+        For J > 0 it is (denoise(y) - y) / t, the coarse-to-fine estimate, and not exactly a gradient field.
+        """
+        t = _per_image(t, y, "t")
+        if self.levels == 0:
+            self._check(y)
+            return self.coarse.score(y, t)
+        return (self._denoise(y, t) - y) / per_image(t, y)
+
+    def energy(self, y: Tensor, t: float | Tensor = 0.0) -> Tensor:
+        """-log p(y | t) in nats up to a constant, (B,), for a single scale with an energy head."""
+        return self._energy_head(y).energy(y, _per_image(t, y, "t"))
+
+    def time_score(self, y: Tensor, t: float | Tensor) -> Tensor:
+        """Derivative of log p(y | t) in the noise variance t, (B,), for a single scale with an energy head."""
+        return self._energy_head(y).time_score(y, _per_image(t, y, "t"))
+
+    def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """Same as :meth:`denoise`."""
+        return self.denoise(y, sigma)
+
+    # ---- inside ----------------------------------------------------------------------------------------------
+
+    def _denoise(self, y: Tensor, t: Tensor | None) -> Tensor:
+        *details, (low, _) = self.decompose(y)
+        x = self.coarse.denoise(low, t)
+        for head, (detail, _) in zip(reversed(self.scales[:-1]), reversed(details), strict=True):
+            x = self.basis.synthesize(x, head.denoise(detail, t, x))  # type: ignore[union-attr]
+        return x
+
+    def _energy_head(self, y: Tensor) -> EnergyHead:
+        if self.levels:
+            raise UnsupportedError(
+                f"a model of {self.levels} levels has no energy of a noisy image: its chain rule holds for clean "
+                f"coarser images; use model.scales[j].energy(y, t, cond) for one scale"
+            )
+        if not isinstance(self.coarse, EnergyHead):
+            raise UnsupportedError(
+                f"the head {type(self.coarse).__name__} has no energy; train a recipe with an energy head "
+                f"(`mszoo components head`)"
+            )
+        self._check(y)
+        return self.coarse
+
+    def _check(self, x: Tensor, split: bool = True) -> None:
+        if x.ndim != 4 or x.shape[1] != self.channels:
+            advice = "; a grey model takes a colour image channel by channel" if self.channels == 1 else ""
+            raise ImageSizeError(
+                f"this model takes images (B, {self.channels}, H, W), got {tuple(x.shape)}{advice}"
+            )
+        if not x.is_floating_point():
+            raise ImageSizeError(f"images are floating-point tensors in [0, 1], got {x.dtype}; divide by 255?")
+        check_size(x.shape[-2], x.shape[-1], self.levels if split else 0)
+
+
+def _per_image(value: float | Tensor, y: Tensor, name: str) -> Tensor:
+    """A float or (B,) as (B,), checked."""
+    values = torch.as_tensor(value, dtype=y.dtype, device=y.device).reshape(-1)
+    if values.numel() not in (1, len(y)):
+        raise ImageSizeError(f"{name} is one number or one per image ({len(y)}), got {values.numel()} numbers")
+    if not torch.compiler.is_compiling() and not bool((values >= 0).all()):
+        raise ImageSizeError(f"{name} must not be negative, got {values.min().item():g}")
+    return values.expand(len(y))

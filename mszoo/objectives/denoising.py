@@ -1,0 +1,48 @@
+r"""Paper A's objective: the squared error of the denoised coefficients.
+
+.. math:: \mathcal L = \frac1B \sum_i \lVert \mathrm{denoise}(x_i + \sigma_i z_i, \sigma_i^2, c_i) - x_i \rVert^2
+
+The minimizer is the posterior mean, whatever the distribution of the noise levels. Only the coefficients are
+noisy; the condition is clean.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mszoo.heads.base import Head, per_image
+from mszoo.objectives.base import Draw, Objective
+from mszoo.objectives.noise import NoiseLevels
+
+__all__ = ["Denoising"]
+
+
+class Denoising(Objective):
+    """Squared error summed over coefficients, averaged over images. Trains any head, through ``denoise``.
+
+    Args:
+        noise: distribution of the noise level; see :class:`NoiseLevels`.
+        random_intensity: scale each clean image by a uniform factor in [0, 1] first (paper A's low-pass model,
+            which must know dark images too; not for conditional scales, whose condition is not scaled).
+    """
+
+    def __init__(self, *, noise: NoiseLevels | None = None, random_intensity: bool = False) -> None:
+        super().__init__()
+        self.noise = noise or NoiseLevels()
+        self.random_intensity = random_intensity
+
+    def augment(self, x: Tensor, draw: Draw) -> Tensor:
+        """See :meth:`Objective.augment`."""
+        return x * per_image(draw.uniform(x[:, 0, 0, 0]), x) if self.random_intensity else x
+
+    def corrupt(self, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """See :meth:`Objective.corrupt`."""
+        sigma = self.noise.sigma(draw.uniform(x[:, 0, 0, 0]))
+        return x + per_image(sigma, x) * draw.normal(x), sigma.square()
+
+    def loss(
+        self, head: Head, x: Tensor, y: Tensor, t: Tensor, cond: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See :meth:`Objective.loss`. Logs the mean squared error per coefficient."""
+        error = (head.denoise(y, t, cond) - x).float().square().flatten(1)
+        return error.sum(1).mean(), {"mse": error.detach().mean()}

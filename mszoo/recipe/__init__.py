@@ -1,0 +1,28 @@
+"""Recipes: YAML in, validated configuration out, every fault with its place."""
+
+from mszoo.recipe.schema import (
+    DataConfig,
+    DatasetConfig,
+    EvaluationConfig,
+    ModelConfig,
+    NamedConfig,
+    PublicationConfig,
+    Recipe,
+    ScaleConfig,
+    TrainingConfig,
+)
+from mszoo.recipe.source import Source, read_recipe
+
+__all__ = [
+    "DataConfig",
+    "DatasetConfig",
+    "EvaluationConfig",
+    "ModelConfig",
+    "NamedConfig",
+    "PublicationConfig",
+    "Recipe",
+    "ScaleConfig",
+    "Source",
+    "TrainingConfig",
+    "read_recipe",
+]

@@ -1,0 +1,199 @@
+"""What a recipe may say: the keys, their types and their defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+__all__ = [
+    "DataConfig",
+    "DatasetConfig",
+    "EvaluationConfig",
+    "ModelConfig",
+    "NamedConfig",
+    "PublicationConfig",
+    "Recipe",
+    "ScaleConfig",
+    "TrainingConfig",
+]
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", validate_default=True, protected_namespaces=())
+
+
+class NamedConfig(pydantic.BaseModel):
+    """A name and its options: ``{name: adam, lr: 1e-3}``, or the name alone."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    name: str
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All keys but the name."""
+        return dict(self.model_extra or {})
+
+
+class ScaleConfig(_Strict):
+    """One scale: its network, its head, and what differs from the recipe's objective."""
+
+    conditioner: NamedConfig
+    head: NamedConfig
+    objective: dict[str, Any] = {}
+
+
+class ModelConfig(_Strict):
+    """Basis x conditioner x head over the scales.
+
+    Attributes:
+        channels: of the image; 1 grey, 3 colour.
+        basis: a wavelet basis, for levels > 0.
+        levels: J, how often the image is split.
+        detail: scales 0 (finest) to J - 1; a single mapping means every scale.
+        coarse: the scale J: the coarsest low-pass image, or the whole image for J = 0.
+    """
+
+    channels: PositiveInt = 1
+    basis: NamedConfig | None = None
+    levels: NonNegativeInt = 0
+    detail: list[ScaleConfig] = []
+    coarse: ScaleConfig
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _every_scale(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("detail"), dict):
+            levels = value.get("levels")
+            count = levels if isinstance(levels, int) and 0 < levels < 32 else 1
+            return {**value, "detail": [value["detail"]] * count}
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _whole(self) -> ModelConfig:
+        if self.levels and self.basis is None:
+            raise ValueError(f"levels: {self.levels} needs a basis, such as haar")
+        if self.basis is not None and not self.levels:
+            raise ValueError(f"basis: {self.basis.name} needs levels of 1 or more")
+        if len(self.detail) != self.levels:
+            raise ValueError(
+                f"levels: {self.levels} needs as many entries under detail (or one mapping for all), "
+                f"got {len(self.detail)}"
+            )
+        return self
+
+
+class DatasetConfig(NamedConfig):
+    """A data set, and how its images are cut for training.
+
+    Attributes:
+        crop: side in pixels of a random square crop; None: whole images, which must then have one size.
+        flip: mirror left and right at random.
+    """
+
+    crop: PositiveInt | None = None
+    flip: bool = False
+
+
+class DataConfig(_Strict):
+    """Training images, and the images that evaluations use."""
+
+    train: DatasetConfig
+    test: DatasetConfig | None = None
+
+
+class TrainingConfig(_Strict):
+    """The training loop.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: images per optimizer step, over all processes and accumulated parts.
+        optimizer: any of timm's, with its options.
+        scheduler: any of timm's (its "epochs" are our steps), with its options; None: a constant rate.
+        warmup: steps over which the rate grows linearly to the optimizer's.
+        ema: decay of the moving average of the weights, which is then what is saved; None: none.
+        precision: of the forward pass.
+        accumulate: number of parts in which a batch is computed, to save memory; the gradient is the same.
+        clip: largest norm of the gradient; None: no clipping.
+        seed: of the initial weights, the order of the images, crops, flips and noise.
+        workers: processes that read images; 0: the training process itself.
+        checkpoint_every: steps between checkpoints; one is always written at the end.
+        calibration_batches: training batches over which running statistics are averaged anew before saving.
+    """
+
+    steps: PositiveInt = 20000
+    batch_size: PositiveInt = 64
+    optimizer: NamedConfig = NamedConfig.model_validate({"name": "adam", "lr": 1e-3})
+    scheduler: NamedConfig | None = NamedConfig(name="cosine")
+    warmup: NonNegativeInt = 0
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    accumulate: PositiveInt = 1
+    clip: PositiveFloat | None = None
+    seed: NonNegativeInt = 0
+    workers: NonNegativeInt = 0
+    checkpoint_every: PositiveInt = 1000
+    calibration_batches: NonNegativeInt = 16
+
+    @pydantic.model_validator(mode="after")
+    def _fits(self) -> TrainingConfig:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate: {self.accumulate} must divide batch_size: {self.batch_size}")
+        if self.warmup >= self.steps:
+            raise ValueError(f"warmup: {self.warmup} must be less than steps: {self.steps}")
+        return self
+
+
+class EvaluationConfig(_Strict):
+    """Evaluation on ``data.test`` during training, and the noise levels of ``mszoo evaluate``.
+
+    Attributes:
+        every: steps between evaluations during training; None: only at the end.
+        sigmas: noise standard deviations, for images in [0, 1].
+    """
+
+    every: PositiveInt | None = None
+    sigmas: list[PositiveFloat] = [0.1, 0.2, 0.4]
+
+
+class PublicationConfig(_Strict):
+    """What a model card says besides the measurements."""
+
+    license: str = "mit"
+    tags: list[str] = []
+    data_terms: str = ""
+
+
+class Recipe(_Strict):
+    """A whole recipe: from data to a published model."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
+    description: str = ""
+    model: ModelConfig
+    objective: NamedConfig = NamedConfig(name="denoising")
+    data: DataConfig
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    publication: PublicationConfig = PublicationConfig()
+
+    def objectives(self) -> list[NamedConfig]:
+        """One objective per scale, finest first: the recipe's, with the scale's own keys merged into it."""
+        scales = [*self.model.detail, self.model.coarse]
+        return [NamedConfig.model_validate(_merge(self.objective.model_dump(), s.objective)) for s in scales]
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    if over.get("name", base.get("name")) != base.get("name"):
+        return over  # another component: the default's options are not its own
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged

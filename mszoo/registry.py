@@ -1,0 +1,256 @@
+"""What can be named in a recipe: kinds, names, and how to build what they stand for.
+
+A component is announced by a *lazy* :class:`Spec` (kind, name, ``"module:Class"``, one line), so that listing
+what there is imports none of it. The class is imported when the component is first created.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import inspect
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import pydantic
+
+from mszoo.errors import ClashError, MszooError, OptionsError, UnknownComponentError, suggest
+
+__all__ = ["KINDS", "Part", "Registry", "Spec", "natural_order"]
+
+KINDS = ("basis", "conditioner", "head", "objective", "dataset")
+
+# Leading parameters of a component's class that the model supplies; all others are options of a recipe.
+SUPPLIED: Mapping[str, tuple[str, ...]] = {
+    "basis": (),
+    "conditioner": ("channels", "cond_channels"),
+    "head": ("conditioner",),
+    "objective": (),
+    "dataset": ("channels",),
+}
+
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A component that can be built later.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        name: how recipes call it; a plugin's may be written ``plugin/name``.
+        target: ``"module:Class"``, imported when the component is first created.
+        summary: one line for ``mszoo components``.
+        options: options fixed by this name (``db4`` is the orthogonal basis with ``wavelet="db4"``).
+        listed: whether listings show it. An unlisted name can still be asked for.
+        distribution: who provides it; filled in at discovery.
+        version: of that distribution; filled in at discovery.
+    """
+
+    kind: str
+    name: str
+    target: str
+    summary: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    listed: bool = True
+    distribution: str = "mszoo"
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UnknownComponentError(
+                f"unknown kind {self.kind!r}{suggest(str(self.kind), KINDS)}; the kinds are {', '.join(KINDS)}"
+            )
+        if not isinstance(self.name, str) or not self.name or any(c.isspace() for c in self.name):
+            raise MszooError(f"a {self.kind} needs a name without spaces, got {self.name!r}")
+        if not isinstance(self.target, str) or not _TARGET.match(self.target):
+            raise MszooError(f"{self.kind} {self.name!r}: the target must be 'module:Class', got {self.target!r}")
+
+    def load(self) -> type:
+        """Import and return the class. Raises :class:`MszooError` naming the distribution when that fails."""
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            raise MszooError(
+                f"{self.kind} {self.name!r} of distribution {self.distribution!r} cannot be imported from "
+                f"{self.target!r}: {type(error).__name__}: {error}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a component was built from: enough to build it again. Kept on the component as ``part``."""
+
+    name: str
+    options: Mapping[str, Any]
+    distribution: str
+    version: str
+
+    def config(self) -> dict[str, Any]:
+        """``{"name": ..., **options}``, as a recipe writes it."""
+        return {"name": self.name, **self.options}
+
+
+class Registry:
+    """The components known in this process, by kind and name."""
+
+    def __init__(self) -> None:
+        self._specs: dict[tuple[str, str], Spec] = {}
+
+    def register(self, spec: Spec) -> None:
+        """Add a component. Raises :class:`ClashError` if its kind and name are taken."""
+        holder = self._specs.get((spec.kind, spec.name))
+        if holder is not None:
+            raise ClashError(
+                f"{spec.kind} {spec.name!r} is registered twice: by distribution {holder.distribution!r} "
+                f"({holder.target}) and by distribution {spec.distribution!r} ({spec.target}); "
+                f"uninstall one, or write the name as 'plugin/{spec.name}' in the plugin"
+            )
+        self._specs[spec.kind, spec.name] = spec
+
+    def copy(self) -> Registry:
+        """An independent registry with the same components."""
+        other = Registry()
+        other._specs = dict(self._specs)
+        return other
+
+    def update(self, other: Registry) -> None:
+        """Take over another registry's components."""
+        self._specs.update(other._specs)
+
+    def __iter__(self) -> Iterator[Spec]:
+        return iter(sorted(self._specs.values(), key=lambda s: (KINDS.index(s.kind), natural_order(s.name))))
+
+    def names(self, kind: str | None = None, pattern: str = "*") -> list[str]:
+        """Names of the listed components of a kind (all kinds: None) that match a wildcard pattern."""
+        if kind is not None:
+            self._check_kind(kind)
+        return [
+            s.name
+            for s in self
+            if s.listed and kind in (None, s.kind) and fnmatch.fnmatchcase(s.name, pattern)
+        ]
+
+    def get(self, kind: str, name: str) -> Spec:
+        """The spec of a component. Raises :class:`UnknownComponentError` with the closest names."""
+        self._check_kind(kind)
+        if (kind, name) in self._specs:
+            return self._specs[kind, name]
+        elsewhere = [k for k in KINDS if (k, name) in self._specs]
+        hint = f"; {name!r} is a {elsewhere[0]}" if elsewhere else suggest(str(name), self.names(kind))
+        raise UnknownComponentError(
+            f"unknown {kind} {name!r}{hint}; `mszoo components {kind}` lists all (the kinds are {', '.join(KINDS)})"
+        )
+
+    def create(self, kind: str, name: str, *supplied: Any, **options: Any) -> Any:
+        """Build a component.
+
+        Args:
+            kind: one of :data:`KINDS`.
+            name: a registered name.
+            supplied: what the model gives to this kind: ``channels, cond_channels`` to a conditioner, the
+                conditioner to a head, ``channels`` to a data set.
+            options: the component's own options, checked against the annotations of its constructor.
+
+        Raises:
+            UnknownComponentError: no such kind or name.
+            OptionsError: an unknown option or a value of the wrong type.
+        """
+        spec = self.get(kind, name)
+        options = self.check(kind, name, **options)
+        try:
+            component = spec.load()(*supplied, **spec.options, **options)
+        except ValueError as error:
+            if isinstance(error, MszooError):
+                raise
+            raise OptionsError(f"{kind} {name!r}", [((), str(error))]) from error
+        component.part = Part(name, options, spec.distribution, spec.version)
+        return component
+
+    def check(self, kind: str, name: str, **options: Any) -> dict[str, Any]:
+        """The options of a component, converted to the annotated types, without building it.
+
+        Raises as :meth:`create` does.
+        """
+        spec = self.get(kind, name)
+        model = _options_model(spec.load(), len(SUPPLIED[kind]), tuple(spec.options))
+        checked = validate(model, options, f"{kind} {name!r}")
+        return {key: value for key, value in checked if key in options}
+
+    def _check_kind(self, kind: str) -> None:
+        if kind not in KINDS:
+            raise UnknownComponentError(
+                f"unknown kind {kind!r}{suggest(str(kind), KINDS)}; the kinds are {', '.join(KINDS)}"
+            )
+
+
+def validate(model: type[pydantic.BaseModel], values: Any, owner: str) -> Any:
+    """``model.model_validate(values)``, its faults turned into one :class:`OptionsError`."""
+    try:
+        return model.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise OptionsError(owner, [(_path(e["loc"]), _explain(e, model)) for e in error.errors()]) from None
+
+
+def natural_order(name: str) -> list[Any]:
+    """Sort key that puts db2 before db10."""
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name) if p]
+
+
+@lru_cache(maxsize=256)
+def _options_model(cls: type, supplied: int, fixed: tuple[str, ...]) -> type[pydantic.BaseModel]:
+    """A pydantic model of the keyword options in a constructor's signature."""
+    try:
+        hints = typing.get_type_hints(cls.__init__)
+    except Exception:  # an annotation that exists for type checkers only
+        hints = {}
+    parameters = list(inspect.signature(cls).parameters.values())[supplied:]
+    fields: dict[str, Any] = {}
+    extra: typing.Literal["allow", "forbid"] = "forbid"
+    for p in parameters:
+        if p.kind is p.VAR_KEYWORD:
+            extra = "allow"
+        elif p.kind is not p.VAR_POSITIONAL and p.name not in fixed:
+            default = ... if p.default is p.empty else p.default
+            fields[p.name] = (hints.get(p.name, Any), default)
+    config = pydantic.ConfigDict(extra=extra, arbitrary_types_allowed=True, protected_namespaces=())
+    return pydantic.create_model(cls.__name__, __config__=config, **fields)
+
+
+def _path(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    # pydantic names the branches of a union in the location; a user knows only the keys.
+    return tuple(p for p in location if not (isinstance(p, str) and re.search(r"[\[\]()]|-|^(str|int|float)$", p)))
+
+
+def _explain(error: Any, model: type[pydantic.BaseModel]) -> str:
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, error["loc"][:-1])
+        options = f"; the keys here are {', '.join(known)}" if known else "; it takes no options"
+        return f"unknown key{suggest(str(error['loc'][-1]), known) or options}"
+    if error["type"] == "missing":
+        return "is required"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    value = error.get("input")
+    plain = isinstance(value, (str, int, float, bool, type(None)))
+    return f"{message}, got {value!r}" if plain and error["type"] != "value_error" else message
+
+
+def _fields_at(model: Any, location: tuple[str | int, ...]) -> list[str]:
+    """The keys of the (sub)model that a location points into."""
+    for step in location:
+        found = [m for m in _models_in(model) if isinstance(step, str) and step in m.model_fields]
+        if found:
+            model = found[0].model_fields[step].annotation
+    return [name for m in _models_in(model) for name in m.model_fields]
+
+
+def _models_in(annotation: Any) -> list[type[pydantic.BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, pydantic.BaseModel):
+        return [annotation]
+    return [m for a in typing.get_args(annotation) for m in _models_in(a)]

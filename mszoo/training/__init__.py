@@ -1,0 +1,7 @@
+"""Training: one loop, on one CPU or many GPUs, through Accelerate."""
+
+from mszoo.training.batches import Batches
+from mszoo.training.loop import train
+from mszoo.training.step import Step
+
+__all__ = ["Batches", "Step", "train"]

@@ -1,0 +1,132 @@
+"""Which images a step sees, and how they are cut: a function of (seed, step) alone.
+
+The training set is an endless stream: one shuffled pass after another. Step k takes the samples k B ... (k + 1) B - 1
+of it, whatever the number of processes, and a resumed run starts at its step without reading what came before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mszoo.data import ImageDataset
+from mszoo.errors import DataError, TrainingError
+from mszoo.objectives import Draw
+from mszoo.objectives.base import keyed_generator
+from mszoo.recipe import DatasetConfig, TrainingConfig
+
+__all__ = ["Batches"]
+
+_ORDER, _CUT = -1, -2  # streams of random numbers, apart from those of the scales
+
+
+class Batches:
+    """The batches of a run, for one of its processes.
+
+    Args:
+        dataset: full images.
+        cut: ``crop`` and ``flip``.
+        training: ``batch_size``, ``accumulate``, ``seed`` and ``workers``.
+        rank, processes: which share of each batch to read.
+
+    Raises:
+        TrainingError: the batch cannot be shared evenly.
+    """
+
+    def __init__(
+        self, dataset: ImageDataset, cut: DatasetConfig, training: TrainingConfig, rank: int = 0, processes: int = 1
+    ) -> None:
+        shares = training.accumulate * processes
+        if training.batch_size % shares:
+            raise TrainingError(
+                f"batch_size {training.batch_size} cannot be shared by {processes} processes in "
+                f"{training.accumulate} parts each; make it a multiple of {shares}"
+            )
+        self._cuts = _Cuts(dataset, cut, training.seed)
+        self._training, self._rank, self._processes = training, rank, processes
+
+    def steps(self, start: int, stop: int) -> Iterator[tuple[Tensor, Draw]]:
+        """Images (B, C, H, W) and random numbers of steps start ... stop - 1, ``accumulate`` parts for each."""
+        training = self._training
+        shares = _Shares(
+            start, stop, training.batch_size, training.accumulate, self._rank, self._processes
+        )
+        loader = DataLoader(
+            self._cuts,
+            batch_sampler=shares,
+            num_workers=training.workers,
+            collate_fn=_stack,
+            generator=torch.Generator(),  # else the loader draws its workers' seed from the user's generator
+        )
+        for images, step, indices in loader:
+            yield images, Draw(training.seed, step, indices)
+
+
+class _Shares(Sampler[list[tuple[int, int]]]):
+    """Lists of (step, index in the stream), one list for each part of each step."""
+
+    def __init__(self, start: int, stop: int, size: int, parts: int, rank: int, processes: int) -> None:
+        self._steps, self._size, self._parts = range(start, stop), size, parts
+        self._rank, self._processes = rank, processes
+
+    def __len__(self) -> int:
+        return len(self._steps) * self._parts
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        share = self._size // (self._parts * self._processes)
+        for step in self._steps:
+            for part in range(self._parts):
+                first = step * self._size + (part * self._processes + self._rank) * share
+                yield [(step, index) for index in range(first, first + share)]
+
+
+class _Cuts(Dataset[tuple[Tensor, int, int]]):
+    """Random crops and flips of the stream's images."""
+
+    def __init__(self, dataset: ImageDataset, cut: DatasetConfig, seed: int) -> None:
+        self._dataset, self._crop, self._flip, self._seed = dataset, cut.crop, cut.flip, seed
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        return torch.randperm(len(self._dataset), generator=keyed_generator(self._seed, epoch, _ORDER))
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
+        step, index = key
+        epoch, position = divmod(index, len(self._dataset))
+        which = int(self._order(epoch)[position])
+        image = self._dataset[which]
+        generator = keyed_generator(self._seed, step, _CUT, index)
+        if self._crop is not None:
+            height, width = image.shape[-2:]
+            if min(height, width) < self._crop:
+                raise DataError(
+                    f"{self._dataset.label(which)} is {height}x{width}, smaller than crop: {self._crop}; "
+                    f"use a smaller crop, or leave the image out"
+                )
+            top = int(torch.randint(height - self._crop + 1, (), generator=generator))
+            left = int(torch.randint(width - self._crop + 1, (), generator=generator))
+            image = image[..., top : top + self._crop, left : left + self._crop]
+        if self._flip and torch.rand((), generator=generator) < 0.5:
+            image = image.flip(-1)
+        return image, step, index
+
+    def __getstate__(self) -> dict[str, Any]:  # for workers that are spawned
+        return {k: v for k, v in self.__dict__.items() if k != "_order"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+
+def _stack(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, int, list[int]]:
+    images, steps, indices = zip(*samples, strict=True)
+    sizes = sorted({tuple(i.shape[-2:]) for i in images})
+    if len(sizes) > 1:
+        shown = ", ".join(f"{h}x{w}" for h, w in sizes[:4])
+        raise DataError(f"training images of different sizes ({shown}) make no batch; set crop under data.train")
+    return torch.stack(images), steps[0], list(indices)

@@ -1,0 +1,84 @@
+"""What a run tells: a progress bar for people, ``metrics.jsonl`` for programs."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mszoo.checkpoint import replace_file
+
+__all__ = ["Log"]
+
+_LINE_EVERY = 30.0  # seconds between lines where there is no terminal to draw a bar on
+
+
+class Log:
+    """Metrics of a run; silent on all processes but the main one.
+
+    Args:
+        path: the JSON-lines file. Lines past ``start`` (of a run that was killed) are dropped.
+        name: of the recipe.
+        start, stop: first step of this session, and number of steps in all.
+        main: whether this is the main process.
+    """
+
+    def __init__(self, path: Path, name: str, start: int, stop: int, main: bool) -> None:
+        self._path, self._main, self._name, self._stop = path, main, name, stop
+        self._console = Console(stderr=True, quiet=not main)
+        self._live = self._console.is_terminal
+        columns = (
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=self._console, disable=not (main and self._live))
+        self._task = self._bar.add_task(name, total=stop, completed=start, metrics="")
+        self._last_line = 0.0
+        if main:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            kept = [line for line in lines if _step_of(line) <= start] if start else []
+            replace_file(path, lambda p: p.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8"))
+
+    def __enter__(self) -> Log:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(text, highlight=False, markup=False)
+
+    def write(self, event: str, step: int, **values: Any) -> None:
+        """Append a record to the file."""
+        if self._main:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
+
+    def progress(self, step: int, loss: float, images_per_second: float, **values: Any) -> None:
+        """Record and show how training goes after ``step`` steps."""
+        self.write("train", step, loss=loss, images_per_second=round(images_per_second, 2), **values)
+        metrics = f"loss {loss:.4g}, {images_per_second:.1f} images/s"
+        self._bar.update(self._task, completed=step, metrics=metrics)
+        if not self._live and (time.monotonic() - self._last_line > _LINE_EVERY or step == self._stop):
+            self._last_line = time.monotonic()
+            self.say(f"{self._name}: step {step}/{self._stop}, {metrics}")
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # a line cut off by the kill

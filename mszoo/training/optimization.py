@@ -1,0 +1,66 @@
+"""Optimizer, learning rate and moving average, from timm's factories."""
+
+from __future__ import annotations
+
+import timm.optim
+import timm.scheduler
+import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+
+from mszoo.errors import TrainingError, suggest
+from mszoo.recipe import TrainingConfig
+
+__all__ = ["make_average", "make_optimizer", "make_scheduler"]
+
+
+def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
+    """Any of timm's optimizers. Raises :class:`TrainingError` on a name or an option it does not have."""
+    name, options = settings.optimizer.name, settings.optimizer.options
+    known = timm.optim.list_optimizers()
+    if name not in known:
+        raise TrainingError(f"training.optimizer: timm has no optimizer {name!r}{suggest(name, known)}")
+    try:
+        return timm.optim.create_optimizer_v2(module, opt=name, **options)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise TrainingError(f"training.optimizer: {name} does not take these options: {error}") from None
+
+
+def make_scheduler(optimizer: torch.optim.Optimizer, settings: TrainingConfig) -> timm.scheduler.scheduler.Scheduler:
+    """A learning rate for each step, a function of the step alone: nothing of it needs saving.
+
+    ``step_update(k)`` sets the rate of step k = 0, 1, ... Raises :class:`TrainingError`.
+    """
+    chosen = settings.scheduler
+    if chosen is None:
+        name, options = "step", {"decay_epochs": settings.steps + 1}
+    else:
+        name, options = chosen.name, chosen.options
+    known = ("cosine", "tanh", "step", "multistep", "poly")
+    if name not in known:
+        raise TrainingError(
+            f"training.scheduler: no scheduler {name!r}{suggest(name, known)}; there are {', '.join(known)}, null"
+        )
+    rate = optimizer.param_groups[0]["lr"]
+    try:
+        scheduler, _ = timm.scheduler.create_scheduler_v2(
+            optimizer,
+            sched=name,
+            num_epochs=settings.steps,
+            warmup_epochs=settings.warmup,
+            warmup_lr=rate / max(1, settings.warmup),
+            step_on_epochs=False,
+            updates_per_epoch=1,
+            **options,
+        )
+    except TypeError as error:
+        raise TrainingError(f"training.scheduler: {name} does not take these options: {error}") from None
+    assert scheduler is not None
+    return scheduler
+
+
+def make_average(module: nn.Module, settings: TrainingConfig) -> ModelEmaV3 | None:
+    """Moving average of the weights, whose decay grows to ``ema`` so that early weights are soon forgotten."""
+    if settings.ema is None:
+        return None
+    return ModelEmaV3(module, decay=settings.ema, use_warmup=True, exclude_buffers=True)

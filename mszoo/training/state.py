@@ -1,0 +1,62 @@
+"""What a killed run needs to go on: Accelerate's state, written whole or not at all.
+
+It lives in ``OUT/state/step-XXXXXXXX``. It is never pushed or pulled: it is pickled (and read as tensors only).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from mszoo.errors import TrainingError
+
+__all__ = ["latest", "load", "save"]
+
+_KEEP = 2
+_NAME = re.compile(r"step-(\d{8})\Z")
+
+
+def save(accelerator: Accelerator, folder: Path, step: int) -> None:
+    """Write the state after ``step`` steps, then prune older ones. All processes call it together."""
+    final, temporary = folder / f"step-{step:08d}", folder / f".step-{step:08d}.part"
+    if accelerator.is_main_process:
+        shutil.rmtree(temporary, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(temporary))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with open(file, "rb") as handle:
+                    os.fsync(handle.fileno())
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+        for old in _whole(folder)[:-_KEEP]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def latest(folder: Path) -> tuple[Path, int] | None:
+    """The newest whole state and its step; None if there is none."""
+    whole = _whole(folder)
+    return (whole[-1], int(whole[-1].name.removeprefix("step-"))) if whole else None
+
+
+def load(accelerator: Accelerator, path: Path) -> None:
+    """Restore the state. Raises :class:`TrainingError` if it does not fit this run."""
+    try:
+        accelerator.load_state(str(path))
+    except Exception as error:
+        raise TrainingError(
+            f"cannot resume from {path}: {error}; if the recipe's model or optimizer was changed, start a new run "
+            f"with another --out"
+        ) from error
+
+
+def _whole(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("step-*") if _NAME.match(p.name)) if folder.is_dir() else []

@@ -1,0 +1,43 @@
+"""The one module that Accelerate wraps: it holds the model and its objectives, and its forward is the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mszoo.model import MultiScaleModel
+from mszoo.objectives import Draw, Objective
+
+__all__ = ["Step"]
+
+
+class Step(nn.Module):
+    """Loss of a batch of images, summed over the scales.
+
+    Inner derivatives (the scores of energies) are taken inside this forward, so that wrapping it for data
+    parallelism synchronizes the gradient of the whole loss.
+
+    Args:
+        model: the chain of scales.
+        objectives: one per scale, finest first.
+    """
+
+    def __init__(self, model: MultiScaleModel, objectives: Sequence[Objective]) -> None:
+        super().__init__()
+        self.model = model
+        self.objectives = nn.ModuleList(objectives)
+
+    def forward(self, x: Tensor, draw: Draw) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss (a scalar) and what to log, from images (B, C, H, W) and the step's random numbers."""
+        losses, logs = [], {}
+        scales = zip(self.model.scales, self.objectives, self.model.decompose(x), strict=True)
+        for j, (head, objective, (coefficients, cond)) in enumerate(scales):
+            of_scale = draw.scale(j)
+            clean = objective.augment(coefficients, of_scale)
+            y, t = objective.corrupt(clean, of_scale)
+            loss, details = objective.loss(head, clean, y, t, cond)
+            losses.append(loss)
+            logs |= {f"scale{j}/{name}": value for name, value in {"loss": loss.detach(), **details}.items()}
+        return torch.stack(losses).sum(), logs
