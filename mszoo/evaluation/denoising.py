@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from mszoo.data import ImageDataset
-from mszoo.inference import denoise_image
+from mszoo.inference import add_noise, denoise_image
 from mszoo.model import MultiScaleModel
-from mszoo.objectives.base import keyed_generator
 
 __all__ = ["PsnrRow", "psnr", "psnr_curve"]
 
@@ -55,7 +54,7 @@ def psnr_curve(
         noisy, denoised = [], []
         for i in range(len(images)):
             clean = images[i][None]
-            y = clean + sigma * torch.randn(clean.shape, generator=keyed_generator(seed, i))
+            y = add_noise(clean, sigma, seed, i)
             estimate = denoise_image(model, y.to(device), sigma).cpu()
             noisy.append(psnr(y, clean))
             denoised.append(psnr(estimate, clean))

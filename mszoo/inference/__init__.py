@@ -1,5 +1,5 @@
 """Inference: what one does with a model and an image."""
 
-from mszoo.inference.denoising import denoise_image
+from mszoo.inference.denoising import add_noise, denoise_image
 
-__all__ = ["denoise_image"]
+__all__ = ["add_noise", "denoise_image"]

@@ -7,8 +7,15 @@ from torch import Tensor
 
 from mszoo.errors import ImageSizeError
 from mszoo.model import MultiScaleModel
+from mszoo.objectives.base import keyed_generator
 
-__all__ = ["denoise_image"]
+__all__ = ["add_noise", "denoise_image"]
+
+
+def add_noise(x: Tensor, sigma: float, seed: int, index: int) -> Tensor:
+    """White noise of standard deviation sigma on images (B, C, H, W); it depends on (seed, index) alone."""
+    noise = torch.randn(x.shape, generator=keyed_generator(seed, index))
+    return x + sigma * noise.to(x)
 
 
 @torch.no_grad()

@@ -1,19 +1,18 @@
-"""From YAML text and ``key=value`` overrides to a :class:`Recipe`, every fault with file, line and key path."""
+"""YAML text with ``key=value`` overrides, and the file and line of every key."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mszoo.errors import OptionsError, RecipeError, key_path, suggest
-from mszoo.recipe.schema import Recipe
-from mszoo.registry import validate
+from mszoo.errors import RecipeError, key_path, suggest
+from mszoo.shipped import shipped_files
 
-__all__ = ["KeyPath", "Source", "find_recipe", "read_recipe"]
+__all__ = ["KeyPath", "Source", "read_recipe"]
 
 KeyPath = tuple[str | int, ...]
 
@@ -111,20 +110,36 @@ class Source:
 
     def error(self, rows: Iterable[tuple[KeyPath, str]]) -> RecipeError:
         """All faults as one error, in the order of the file."""
-        lines = dict.fromkeys("  ".join([self.place(path), *key_path(path), text]) for path, text in rows)
+        written = ((self._as_written(path), text) for path, text in rows)
+        lines = dict.fromkeys("  ".join([self.place(path), *key_path(path), text]) for path, text in written)
         count = f"{len(lines)} faults" if len(lines) > 1 else "a fault"
         ordered = sorted(lines, key=lambda line: [int(n) for n in re.findall(r":(\d+)  ", line)[:1]])
         return RecipeError("\n".join([f"recipe {self.origin} has {count}; nothing was started:", *ordered]))
 
-    def recipe(self) -> Recipe:
-        """Check against the schema. Raises :class:`RecipeError` listing every fault."""
-        try:
-            return validate(Recipe, self.values, "recipe")
-        except OptionsError as error:
-            raise self.error(error.rows) from None
+    def _as_written(self, path: KeyPath) -> KeyPath:
+        """Drop the indices of a list that is written as one mapping for every scale."""
+        kept: list[str | int] = []
+        holder: Any = self.values
+        for step in path:
+            if isinstance(step, int) and isinstance(holder, dict):
+                continue
+            kept.append(step)
+            inside = isinstance(holder, (dict, list)) and (
+                step in holder if isinstance(holder, dict) else isinstance(step, int) and step < len(holder)
+            )
+            holder = holder[step] if inside else None
+        return tuple(kept)
+
+    def has(self, path: KeyPath) -> bool:
+        """Whether the recipe itself writes this key."""
+        return self._as_written(path) in self._places
+
+    def text(self) -> str:
+        """The recipe with its overrides, as YAML."""
+        return yaml.safe_dump(self.values, sort_keys=False, allow_unicode=True)
 
 
-def find_recipe(name_or_path: str, shipped: Sequence[Path]) -> Path:
+def _find(name_or_path: str) -> Path:
     """The file of a recipe, given by path or by the name of a shipped one.
 
     Raises:
@@ -133,16 +148,18 @@ def find_recipe(name_or_path: str, shipped: Sequence[Path]) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
-    known = {p.stem: p for p in shipped}
-    name = path.stem if path.suffix in (".yaml", ".yml") and len(path.parts) <= 2 else name_or_path
-    if name in known:
+    known = shipped_files("recipes", ".yaml")
+    name = path.stem if path.suffix in (".yaml", ".yml") else name_or_path
+    if name in known and path.parent in (Path(), Path("recipes")):
         return known[name]
-    hint = suggest(name, known)
-    raise RecipeError(f"no recipe file and no shipped recipe {name_or_path!r}{hint}; `mszoo recipes` lists them")
+    raise RecipeError(
+        f"no recipe file and no shipped recipe {name_or_path!r}{suggest(name, known)}; `mszoo recipes` lists them"
+    )
 
 
-def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Source:
-    """Read a recipe file and apply ``key.path=value`` overrides."""
+def read_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Source:
+    """Read a recipe, given by file or shipped name, and apply ``key.path=value`` overrides."""
+    path = _find(str(name_or_path))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

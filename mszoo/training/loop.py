@@ -17,9 +17,10 @@ from mszoo.errors import TrainingError
 from mszoo.evaluation import psnr_curve
 from mszoo.hooks import registry
 from mszoo.model import MultiScaleModel
-from mszoo.recipe import DatasetConfig, Recipe
+from mszoo.recipe import DatasetConfig, Recipe, Source
 from mszoo.training import state
 from mszoo.training.batches import Batches
+from mszoo.training.check import check
 from mszoo.training.log import Log
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 from mszoo.training.statistics import calibrate
@@ -30,15 +31,14 @@ __all__ = ["train"]
 _LOG_EVERY = 10
 
 
-def train(recipe: Recipe, recipe_text: str, out: Path, resume: bool = False) -> MultiScaleModel:
+def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     """Train the model of a recipe.
 
     Writes into ``out``: the checkpoint (``config.json``, ``model.safetensors``, ``recipe.yaml``), ``metrics.jsonl``, and
     ``state/``, from which ``resume`` goes on to bitwise the same weights.
 
     Args:
-        recipe: what to train.
-        recipe_text: the resolved recipe, stored beside the weights.
+        source: what to train; it is checked, and stored beside the weights.
         out: the run's folder.
         resume: go on from the newest state in ``out``, if there is one.
 
@@ -46,9 +46,11 @@ def train(recipe: Recipe, recipe_text: str, out: Path, resume: bool = False) -> 
         The trained model (the moving average, if the recipe asks for one), in eval mode.
 
     Raises:
+        RecipeError: the recipe has faults.
         TrainingError: the run cannot start, or its loss is no longer finite.
         DataError: no images.
     """
+    recipe, _ = check(source)
     settings = recipe.training
     accelerator = make_accelerator(recipe)
     rank, processes, main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
@@ -75,8 +77,10 @@ def train(recipe: Recipe, recipe_text: str, out: Path, resume: bool = False) -> 
     if found:
         state.load(accelerator, found[0])
 
-    def finish(at: int) -> Step:
-        """The weights to keep after ``at`` steps, with fresh statistics, the same on every process."""
+    def finish(at: int) -> MultiScaleModel:
+        """The model to keep after ``at`` steps, with fresh statistics, the same on every process."""
+        for buffer in step.buffers():
+            broadcast(buffer)
         kept = step if average is None else average.module
         first_batches = whole_batches.steps(0, settings.calibration_batches)
         with accelerator.autocast():
@@ -85,7 +89,7 @@ def train(recipe: Recipe, recipe_text: str, out: Path, resume: bool = False) -> 
         log.write("fingerprint", at, processes=fingerprints)
         if len(set(fingerprints)) > 1:
             raise TrainingError(f"the processes' models differ after step {at}: {fingerprints}")
-        return kept
+        return kept.model
 
     with Log(out / "metrics.jsonl", recipe.name, start, settings.steps, main) as log:
         kind = accelerator.distributed_type.value
@@ -125,16 +129,18 @@ def train(recipe: Recipe, recipe_text: str, out: Path, resume: bool = False) -> 
                 log.progress(at, mean, rate, lr=optimizer.param_groups[0]["lr"], **details)
                 began, since, window = time.monotonic(), at, torch.zeros_like(window)
             every = recipe.evaluation.every
-            if test is not None and (last or (every and at % every == 0)):
-                evaluate(finish(at).model, test, recipe, at, log, main)
-            if last or at % settings.checkpoint_every == 0:
-                for buffer in step.buffers():
-                    broadcast(buffer)
-                kept = finish(at).model
-                if main:
-                    kept.save_pretrained(out, beside={"recipe.yaml": recipe_text})
-                state.save(accelerator, out / "state", at)
-            step.train()
+            evaluation_due = test is not None and (last or (every is not None and at % every == 0))
+            checkpoint_due = last or at % settings.checkpoint_every == 0
+            if evaluation_due or checkpoint_due:
+                kept = finish(at)
+                if evaluation_due and main:
+                    evaluate(kept, test, recipe, at, log)  # type: ignore[arg-type]
+                if checkpoint_due and main:
+                    kept.save_pretrained(out, beside={"recipe.yaml": source.text()})
+                if checkpoint_due:
+                    state.save(accelerator, out / "state", at)
+                accelerator.wait_for_everyone()
+                step.train()
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return (step if average is None else average.module).model.eval()
@@ -148,7 +154,7 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
             mixed_precision=precision, gradient_accumulation_steps=recipe.training.accumulate
         )
     except ValueError as error:
-        raise TrainingError(f"training.precision: {recipe.training.precision}: {error}") from None
+        raise TrainingError(f"Accelerate cannot start: {error}") from None
     expected = int(os.environ.get("WORLD_SIZE", "1"))
     if accelerator.num_processes != expected:
         raise TrainingError(
@@ -164,11 +170,9 @@ def make_dataset(config: DatasetConfig, channels: int) -> ImageDataset:
     return registry().create("dataset", config.name, channels, **config.options)
 
 
-def evaluate(model: MultiScaleModel, test: ImageDataset, recipe: Recipe, at: int, log: Log, main: bool) -> None:
-    """PSNR on the test images, measured by the main process."""
-    if not main:
-        return
-    for row in psnr_curve(model.eval(), test, recipe.evaluation.sigmas):
+def evaluate(model: MultiScaleModel, test: ImageDataset, recipe: Recipe, at: int, log: Log) -> None:
+    """PSNR on the test images."""
+    for row in psnr_curve(model, test, recipe.evaluation.sigmas):
         log.write("evaluation", at, sigma=row.sigma, noisy=row.noisy, psnr=row.denoised, images=row.images)
         log.say(f"{recipe.name}: step {at}, sigma {row.sigma:.3g}: {row.noisy:.2f} -> {row.denoised:.2f} dB")
 

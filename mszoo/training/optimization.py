@@ -8,28 +8,28 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
-from mszoo.errors import TrainingError, suggest
+from mszoo.errors import OptionsError, suggest
 from mszoo.recipe import TrainingConfig
 
 __all__ = ["make_average", "make_optimizer", "make_scheduler"]
 
 
 def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
-    """Any of timm's optimizers. Raises :class:`TrainingError` on a name or an option it does not have."""
+    """Any of timm's optimizers. Raises :class:`OptionsError` on a name or an option it does not have."""
     name, options = settings.optimizer.name, settings.optimizer.options
     known = timm.optim.list_optimizers()
     if name not in known:
-        raise TrainingError(f"training.optimizer: timm has no optimizer {name!r}{suggest(name, known)}")
+        raise _fault("optimizer", f"timm has no optimizer {name!r}{suggest(name, known)}")
     try:
         return timm.optim.create_optimizer_v2(module, opt=name, **options)
     except (TypeError, ValueError, AssertionError) as error:
-        raise TrainingError(f"training.optimizer: {name} does not take these options: {error}") from None
+        raise _fault("optimizer", f"{name} does not take these options: {error}") from None
 
 
 def make_scheduler(optimizer: torch.optim.Optimizer, settings: TrainingConfig) -> timm.scheduler.scheduler.Scheduler:
     """A learning rate for each step, a function of the step alone: nothing of it needs saving.
 
-    ``step_update(k)`` sets the rate of step k = 0, 1, ... Raises :class:`TrainingError`.
+    ``step_update(k)`` sets the rate of step k = 0, 1, ... Raises :class:`OptionsError`.
     """
     chosen = settings.scheduler
     if chosen is None:
@@ -38,9 +38,7 @@ def make_scheduler(optimizer: torch.optim.Optimizer, settings: TrainingConfig) -
         name, options = chosen.name, chosen.options
     known = ("cosine", "tanh", "step", "multistep", "poly")
     if name not in known:
-        raise TrainingError(
-            f"training.scheduler: no scheduler {name!r}{suggest(name, known)}; there are {', '.join(known)}, null"
-        )
+        raise _fault("scheduler", f"no scheduler {name!r}{suggest(name, known)}; there are {', '.join(known)}, null")
     rate = optimizer.param_groups[0]["lr"]
     try:
         scheduler, _ = timm.scheduler.create_scheduler_v2(
@@ -54,7 +52,7 @@ def make_scheduler(optimizer: torch.optim.Optimizer, settings: TrainingConfig) -
             **options,
         )
     except TypeError as error:
-        raise TrainingError(f"training.scheduler: {name} does not take these options: {error}") from None
+        raise _fault("scheduler", f"{name} does not take these options: {error}") from None
     assert scheduler is not None
     return scheduler
 
@@ -64,3 +62,7 @@ def make_average(module: nn.Module, settings: TrainingConfig) -> ModelEmaV3 | No
     if settings.ema is None:
         return None
     return ModelEmaV3(module, decay=settings.ema, use_warmup=True, exclude_buffers=True)
+
+
+def _fault(key: str, text: str) -> OptionsError:
+    return OptionsError("recipe", [(("training", key), text)])

@@ -1,0 +1,34 @@
+"""What all tests share: fixed seeds, two threads, no plugins, and the folder of reference data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+os.environ["MSZOO_PLUGINS"] = ""  # plugins that happen to be installed here are not under test
+torch.set_num_threads(2)
+settings.register_profile("mszoo", deadline=None, derandomize=True, max_examples=25)
+settings.load_profile("mszoo")
+
+
+@pytest.fixture(autouse=True)
+def _deterministic() -> Iterator[None]:
+    """Every test starts from the same seed, in whatever order, and leaves torch's settings as it found them."""
+    torch.manual_seed(0)
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+    assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of the authors' checkpoints and test images."""
+    if "MSZOO_SHARED" not in os.environ:
+        pytest.skip("MSZOO_SHARED is not set: the folder with the authors' checkpoints and test images")
+    return Path(os.environ["MSZOO_SHARED"])
