@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["create", "list_components", "list_models", "load"]
 
 
-def create(kind: str, name: str, *supplied: Any, **options: Any) -> Any:
+def create(kind: str, name: str, /, *supplied: Any, **options: Any) -> Any:
     """Build a component by kind and name: ``mszoo.create("basis", "db4")``. See :meth:`Registry.create`."""
     return registry().create(kind, name, *supplied, **options)
 

@@ -24,7 +24,10 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def write(
-    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], beside: Mapping[str, str] | None = None
+    folder: Path,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    beside: Mapping[str, str] | None = None,
 ) -> None:
     """Write a checkpoint; an older one in the same folder is replaced and never seen half-written.
 

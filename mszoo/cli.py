@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mszoo.errors import MszooError
 
@@ -22,7 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_out = Console(highlight=False)
+# Lines of a pipe or a file are not wrapped at a terminal's width.
+_out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
 _err = Console(stderr=True, highlight=False)
 
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
@@ -78,7 +80,7 @@ def components(
     from mszoo.hooks import registry
 
     names = set(registry().names(kind, pattern))
-    table = Table("kind", "name", "what it is", "provided by", box=None, header_style="bold")
+    table = _table("kind", "name", "what it is", "provided by")
     for spec in registry():
         if kind in (None, spec.kind) and spec.listed and spec.name in names:
             table.add_row(spec.kind, spec.name, spec.summary, f"{spec.distribution} {spec.version}".strip())
@@ -91,7 +93,7 @@ def recipes() -> None:
     from mszoo.recipe import read_recipe
     from mszoo.shipped import shipped_files
 
-    table = Table("name", "what it trains", "file", box=None, header_style="bold")
+    table = _table("name", "what it trains", "file")
     for name, path in shipped_files("recipes", ".yaml").items():
         table.add_row(name, read_recipe(path).values.get("description", ""), str(path))
     _out.print(table)
@@ -103,7 +105,7 @@ def models(pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'phot
     import mszoo
     from mszoo.hub import find
 
-    table = Table("name", "size", "what it is", box=None, header_style="bold")
+    table = _table("name", "size", "what it is")
     for name in mszoo.list_models(pattern):
         folder = find(name)
         size = (folder / "model.safetensors").stat().st_size / 2**20
@@ -112,7 +114,9 @@ def models(pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'phot
 
 
 @app.command()
-def info(model: Annotated[str, typer.Argument(help="A packaged model's name, or a checkpoint folder.")]) -> None:
+def info(
+    model: Annotated[str, typer.Argument(help="A packaged model's name, or a checkpoint folder.")],
+) -> None:
     """Show what a model is made of, and how well it does."""
     import mszoo
     from mszoo.evaluation import read_results
@@ -125,7 +129,7 @@ def info(model: Annotated[str, typer.Argument(help="A packaged model's name, or 
     told = "blind" if loaded.blind else "needs sigma"
     total = sum(p.numel() for p in loaded.parameters())
     _out.print(f"{loaded.channels} channel(s), {basis}, {told}, {total:,} parameters")
-    table = Table("scale", "conditioner", "receptive field", "head", "parameters", box=None, header_style="bold")
+    table = _table("scale", "conditioner", "receptive field", "head", "parameters")
     for j, head in enumerate(loaded.scales):
         field = head.conditioner.receptive_field
         scale = f"{j} (details)" if j < loaded.levels else f"{j} (coarse)"
@@ -134,7 +138,7 @@ def info(model: Annotated[str, typer.Argument(help="A packaged model's name, or 
         table.add_row(scale, network, str(field or "whole image"), head.part.name, f"{count:,}")
     _out.print(table)
     for result in read_results(folder):
-        _out.print(_psnr_table(result))
+        _print_psnr(result)
     if terms := _recipe_key(folder, "publication", "data_terms"):
         _out.print(_escaped(terms))
 
@@ -148,7 +152,9 @@ def train(
     overrides: Annotated[list[str] | None, typer.Argument(help="key.path=value, such as training.steps=200.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and sizes; train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe and sizes; train nothing.")
+    ] = False,
 ) -> None:
     """Train a recipe's model. For several processes: accelerate launch -m mszoo train RECIPE ..."""
     from mszoo.recipe import read_recipe
@@ -178,7 +184,9 @@ def train(
 @app.command()
 def denoise(
     paths: Annotated[list[Path], typer.Argument(metavar="IN... OUT", help="Images or folders, and where to write.")],
-    model: Annotated[str, typer.Option(help="A packaged model's name, or a checkpoint folder.")] = "photographs-haar-rf13",
+    model: Annotated[
+        str, typer.Option(help="A packaged model's name, or a checkpoint folder.")
+    ] = "photographs-haar-rf13",
     sigma: Sigma = None,
     add_noise: Annotated[str | None, typer.Option(help="Add noise of this standard deviation first.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the added noise.")] = 0,
@@ -236,7 +244,7 @@ def evaluate(
         name, images = Path(data).stem, mszoo.create("dataset", "image_folder", loaded.channels, path=data)
     with _err.status(f"denoising {len(images)} images at {len(sigmas)} noise levels"):
         result = Result(name, seed, list(psnr_curve(loaded, images, sigmas, seed)))
-    _out.print(_psnr_table(result))
+    _print_psnr(result)
     if model not in packaged_models():
         write_result(folder, result)
 
@@ -244,14 +252,17 @@ def evaluate(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("mszoo-demo.png"),
-    model: Annotated[str, typer.Option(help="A packaged model's name, or a checkpoint folder.")] = "photographs-haar-rf13",
+    model: Annotated[
+        str, typer.Option(help="A packaged model's name, or a checkpoint folder.")
+    ] = "photographs-haar-rf13",
 ) -> None:
     """Denoise the astronaut with a packaged model: a PSNR table and a picture."""
     import mszoo
     from mszoo.evaluation.demo import astronaut_demo, draw
 
     panels = astronaut_demo(mszoo.load(model))
-    table = Table("sigma", "noisy", "best Gaussian blur", model, box=None, header_style="bold", title="PSNR in dB")
+    _out.print("the astronaut's face, 160x160: PSNR in dB")
+    table = _table("sigma", "noisy", "best Gaussian blur", model)
     for panel in panels:
         table.add_row(f"{panel.sigma:g}", *(f"{value:.2f}" for value in panel.psnr()))
     _out.print(table)
@@ -295,13 +306,17 @@ def _pairs(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _psnr_table(result: Any) -> Table:
+def _table(*columns: str) -> Table:
+    return Table(*(Column(c, overflow="fold") for c in columns), box=None, header_style="bold", pad_edge=False)
+
+
+def _print_psnr(result: Any) -> None:
     count = f"{result.rows[0].images} image(s)" if result.rows else "no images"
-    title = f"{result.data}: PSNR in dB, mean of per-image values, {count}, noise seed {result.seed}"
-    table = Table("sigma", "sigma x 255", "noisy", "denoised", box=None, header_style="bold", title=title)
+    _out.print(f"{_escaped(result.data)}: PSNR in dB, mean of per-image values, {count}, noise seed {result.seed}")
+    table = _table("sigma", "sigma x 255", "noisy", "denoised")
     for row in result.rows:
         table.add_row(f"{row.sigma:.4g}", f"{row.sigma * 255:.4g}", f"{row.noisy:.2f}", f"{row.denoised:.2f}")
-    return table
+    _out.print(table)
 
 
 def _recipe_key(folder: Path, *keys: str) -> str:

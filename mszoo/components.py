@@ -17,7 +17,23 @@ _FAMILIES = {  # PyWavelets' orthogonal families and their orders
 _REFUSED = ["dmey"] + [
     f"{family}{order}"
     for family in ("bior", "rbio")
-    for order in "1.1 1.3 1.5 2.2 2.4 2.6 2.8 3.1 3.3 3.5 3.7 3.9 4.4 5.5 6.8".split()
+    for order in [
+        "1.1",
+        "1.3",
+        "1.5",
+        "2.2",
+        "2.4",
+        "2.6",
+        "2.8",
+        "3.1",
+        "3.3",
+        "3.5",
+        "3.7",
+        "3.9",
+        "4.4",
+        "5.5",
+        "6.8",
+    ]
 ]
 
 
@@ -39,7 +55,12 @@ def mszoo_components() -> Iterator[Spec]:
         "mszoo.conditioners.bias_free_cnn:BiasFreeCNN",
         "bias-free CNN of chosen receptive field (paper A)",
     )
-    yield Spec("head", "denoiser", "mszoo.heads.denoiser:Denoiser", "the network's output is the noise (paper A)")
+    yield Spec(
+        "head",
+        "denoiser",
+        "mszoo.heads.denoiser:Denoiser",
+        "the network's output is the noise (paper A)",
+    )
     yield Spec(
         "head",
         "inner_product",

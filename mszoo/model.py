@@ -45,9 +45,7 @@ class MultiScaleModel(nn.Module):
         torch.Size([4, 1, 32, 40])
     """
 
-    def __init__(
-        self, channels: int, coarse: Head, basis: Basis | None = None, detail: Sequence[Head] = ()
-    ) -> None:
+    def __init__(self, channels: int, coarse: Head, basis: Basis | None = None, detail: Sequence[Head] = ()) -> None:
         super().__init__()
         if (basis is None) != (not detail):
             raise MszooError("a basis and heads of the details come together, or neither")
@@ -65,10 +63,17 @@ class MultiScaleModel(nn.Module):
         Raises:
             OptionsError: unknown parts or options, or parts that do not fit; every fault is listed.
         """
-        config = config if isinstance(config, ModelConfig) else validate(ModelConfig, config, "model")
+        if not isinstance(config, ModelConfig):
+            config = validate(ModelConfig, config, "model")
         faults: list[tuple[tuple[str | int, ...], str]] = []
 
-        def attempt(path: tuple[str | int, ...], action: Callable[..., Any], kind: str, part: NamedConfig, *supplied: Any) -> Any:
+        def attempt(
+            path: tuple[str | int, ...],
+            action: Callable[..., Any],
+            kind: str,
+            part: NamedConfig,
+            *supplied: Any,
+        ) -> Any:
             try:
                 return action(kind, part.name, *supplied, **part.options)
             except OptionsError as error:
@@ -200,7 +205,8 @@ class MultiScaleModel(nn.Module):
         """
         if sigma is None and not self.blind:
             raise UnsupportedError(
-                "this model is not blind: give the noise's standard deviation, denoise(y, sigma) (command line: --sigma)"
+                "this model is not blind: give the noise's standard deviation, denoise(y, sigma) "
+                "(on the command line: --sigma)"
             )
         t = None if sigma is None else _per_image(sigma, y, "sigma").square()
         if pad:
@@ -258,9 +264,7 @@ class MultiScaleModel(nn.Module):
     def _check(self, x: Tensor, split: bool = True) -> None:
         if x.ndim != 4 or x.shape[1] != self.channels:
             advice = "; a grey model takes a colour image channel by channel" if self.channels == 1 else ""
-            raise ImageSizeError(
-                f"this model takes images (B, {self.channels}, H, W), got {tuple(x.shape)}{advice}"
-            )
+            raise ImageSizeError(f"this model takes images (B, {self.channels}, H, W), got {tuple(x.shape)}{advice}")
         if not x.is_floating_point():
             raise ImageSizeError(f"images are floating-point tensors in [0, 1], got {x.dtype}; divide by 255?")
         check_size(x.shape[-2], x.shape[-1], self.levels if split else 0)

@@ -33,6 +33,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "dataset": ("channels",),
 }
 
+_Schema = typing.TypeVar("_Schema", bound=pydantic.BaseModel)
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
 
@@ -130,11 +131,7 @@ class Registry:
         """Names of the listed components of a kind (all kinds: None) that match a wildcard pattern."""
         if kind is not None:
             self._check_kind(kind)
-        return [
-            s.name
-            for s in self
-            if s.listed and kind in (None, s.kind) and fnmatch.fnmatchcase(s.name, pattern)
-        ]
+        return [s.name for s in self if s.listed and kind in (None, s.kind) and fnmatch.fnmatchcase(s.name, pattern)]
 
     def get(self, kind: str, name: str) -> Spec:
         """The spec of a component. Raises :class:`UnknownComponentError` with the closest names."""
@@ -147,7 +144,7 @@ class Registry:
             f"unknown {kind} {name!r}{hint}; `mszoo components {kind}` lists all (the kinds are {', '.join(KINDS)})"
         )
 
-    def create(self, kind: str, name: str, *supplied: Any, **options: Any) -> Any:
+    def create(self, kind: str, name: str, /, *supplied: Any, **options: Any) -> Any:
         """Build a component.
 
         Args:
@@ -172,7 +169,7 @@ class Registry:
         component.part = Part(name, options, spec.distribution, spec.version)
         return component
 
-    def check(self, kind: str, name: str, **options: Any) -> dict[str, Any]:
+    def check(self, kind: str, name: str, /, **options: Any) -> dict[str, Any]:
         """The options of a component, converted to the annotated types, without building it.
 
         Raises as :meth:`create` does.
@@ -189,7 +186,7 @@ class Registry:
             )
 
 
-def validate(model: type[pydantic.BaseModel], values: Any, owner: str) -> Any:
+def validate(model: type[_Schema], values: Any, owner: str) -> _Schema:
     """``model.model_validate(values)``, its faults turned into one :class:`OptionsError`."""
     try:
         return model.model_validate(values)
@@ -244,9 +241,10 @@ def _explain(error: Any, model: type[pydantic.BaseModel]) -> str:
 def _fields_at(model: Any, location: tuple[str | int, ...]) -> list[str]:
     """The keys of the (sub)model that a location points into."""
     for step in location:
-        found = [m for m in _models_in(model) if isinstance(step, str) and step in m.model_fields]
-        if found:
-            model = found[0].model_fields[step].annotation
+        for found in _models_in(model):
+            if isinstance(step, str) and step in found.model_fields:
+                model = found.model_fields[step].annotation
+                break
     return [name for m in _models_in(model) for name in m.model_fields]
 
 

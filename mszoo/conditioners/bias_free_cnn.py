@@ -88,10 +88,7 @@ class BiasFreeCNN(Conditioner):
         self.norms = nn.ModuleList(make_norm(norm, width) for _ in self.inner)
         self.last = _convolution(width, channels, 3)
         self.embedding = NoiseEmbedding() if noise_embedding else None
-        self.modulations = nn.ModuleList(nn.Linear(64, width) for _ in self.inner if noise_embedding)
-        for layer in self.modulations:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.modulations = nn.ModuleList(_modulation(64, width) for _ in self.inner if noise_embedding)
 
     @property
     def receptive_field(self) -> int | None:
@@ -118,4 +115,12 @@ def _convolution(inputs: int, outputs: int, size: int) -> nn.Conv2d:
     """A bias-free convolution that keeps the image's size, with Kaiming's normal initialization (fan in)."""
     layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
     nn.init.kaiming_normal_(layer.weight)
+    return layer
+
+
+def _modulation(features: int, width: int) -> nn.Linear:
+    """A linear function that starts as zero."""
+    layer = nn.Linear(features, width)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
     return layer

@@ -106,9 +106,7 @@ class NoiseEmbedding(nn.Module):
         # log t spans about 30 nats; the wavelengths go from twice that down to 2.
         self.register_buffer("frequency", torch.logspace(-1, math.log10(math.pi), 16), persistent=False)
         self.frequency: Tensor
-        self.network = nn.Sequential(
-            nn.Linear(32, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU()
-        )
+        self.network = nn.Sequential(nn.Linear(32, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU())
 
     def forward(self, t: Tensor) -> Tensor:  # noqa: D102
         phase = torch.log(t.clamp(self.t_min, self.t_max))[:, None] * self.frequency

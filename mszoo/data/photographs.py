@@ -17,7 +17,18 @@ __all__ = ["Photographs", "photograph"]
 
 # All lie inside the wheel. The astronaut is kept for tests and the demo.
 _SPLITS = {
-    "train": ("brick", "camera", "cat", "clock", "coffee", "grass", "gravel", "hubble_deep_field", "moon", "rocket"),
+    "train": (
+        "brick",
+        "camera",
+        "cat",
+        "clock",
+        "coffee",
+        "grass",
+        "gravel",
+        "hubble_deep_field",
+        "moon",
+        "rocket",
+    ),
     "test": ("astronaut",),
 }
 

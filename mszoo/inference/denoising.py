@@ -52,16 +52,13 @@ def denoise_image(
     if tile is None or reach is None or max(height, width) <= tile + 2 * reach:
         return model.denoise(y, sigma, pad=True)
     unit = 2**model.levels
-    tile, margin = max(unit, tile // unit * unit), -(-reach // unit) * unit
+    side, margin = max(unit, tile // unit * unit), -(-reach // unit) * unit
     result = torch.empty_like(y)
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
-            rows, columns = _around(top, tile, margin, height), _around(left, tile, margin, width)
-            part = model.denoise(y[..., rows, columns], sigma, pad=True)
-            inside = part[..., top - rows.start :, left - columns.start :][..., :tile, :tile]
-            result[..., top : top + tile, left : left + tile] = inside[..., : height - top, : width - left]
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            first_row, first_column = max(0, top - margin), max(0, left - margin)
+            around = y[..., first_row : top + side + margin, first_column : left + side + margin]
+            part = model.denoise(around, sigma, pad=True)[..., top - first_row :, left - first_column :]
+            bottom, right = min(top + side, height), min(left + side, width)
+            result[..., top:bottom, left:right] = part[..., : bottom - top, : right - left]
     return result
-
-
-def _around(start: int, tile: int, margin: int, size: int) -> slice:
-    return slice(max(0, start - margin), min(size, start + tile + margin))

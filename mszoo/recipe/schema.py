@@ -67,6 +67,10 @@ class ModelConfig(_Strict):
     detail: list[ScaleConfig] = []
     coarse: ScaleConfig
 
+    def scales(self) -> list[ScaleConfig]:
+        """Scales 0 (finest) to J (coarse)."""
+        return [*self.detail, self.coarse]
+
     @pydantic.model_validator(mode="before")
     @classmethod
     def _every_scale(cls, value: Any) -> Any:
@@ -185,8 +189,8 @@ class Recipe(_Strict):
 
     def objectives(self) -> list[NamedConfig]:
         """One objective per scale, finest first: the recipe's, with the scale's own keys merged into it."""
-        scales = [*self.model.detail, self.model.coarse]
-        return [NamedConfig.model_validate(_merge(self.objective.model_dump(), s.objective)) for s in scales]
+        default = self.objective.model_dump()
+        return [NamedConfig.model_validate(_merge(default, s.objective)) for s in self.model.scales()]
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

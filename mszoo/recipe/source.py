@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -20,7 +20,7 @@ KeyPath = tuple[str | int, ...]
 class _Loader(yaml.SafeLoader):
     """Safe YAML in which ``1e-3`` is a number (YAML 1.2), as everyone expects."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -124,15 +124,11 @@ class Source:
             if isinstance(step, int) and isinstance(holder, dict):
                 continue
             kept.append(step)
-            inside = isinstance(holder, (dict, list)) and (
-                step in holder if isinstance(holder, dict) else isinstance(step, int) and step < len(holder)
-            )
-            holder = holder[step] if inside else None
+            try:
+                holder = holder[step]
+            except (LookupError, TypeError):
+                holder = None
         return tuple(kept)
-
-    def has(self, path: KeyPath) -> bool:
-        """Whether the recipe itself writes this key."""
-        return self._as_written(path) in self._places
 
     def text(self) -> str:
         """The recipe with its overrides, as YAML."""

@@ -39,7 +39,12 @@ class Batches:
     """
 
     def __init__(
-        self, dataset: ImageDataset, cut: DatasetConfig, training: TrainingConfig, rank: int = 0, processes: int = 1
+        self,
+        dataset: ImageDataset,
+        cut: DatasetConfig,
+        training: TrainingConfig,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         shares = training.accumulate * processes
         if training.batch_size % shares:
@@ -53,9 +58,7 @@ class Batches:
     def steps(self, start: int, stop: int) -> Iterator[tuple[Tensor, Draw]]:
         """Images (B, C, H, W) and random numbers of steps start ... stop - 1, ``accumulate`` parts for each."""
         training = self._training
-        shares = _Shares(
-            start, stop, training.batch_size, training.accumulate, self._rank, self._processes
-        )
+        shares = _Shares(start, stop, training.batch_size, training.accumulate, self._rank, self._processes)
         loader = DataLoader(
             self._cuts,
             batch_sampler=shares,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from mszoo.errors import MszooError, OptionsError
 from mszoo.hooks import registry
 from mszoo.model import MultiScaleModel
-from mszoo.recipe import ModelConfig, Recipe
+from mszoo.recipe import DatasetConfig, ModelConfig, NamedConfig, Recipe, TrainingConfig
 from mszoo.recipe.source import KeyPath, Source
 from mszoo.registry import validate
 from mszoo.training.optimization import make_optimizer, make_scheduler
@@ -18,12 +20,14 @@ __all__ = ["check"]
 def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
     """The recipe, and its model with fresh weights.
 
+    Every section is checked for itself, so that a fault in one does not hide the faults of another.
+
     Raises:
         RecipeError: listing every fault with file, line and key path.
     """
     rows: list[tuple[KeyPath, str]] = []
 
-    def attempt(path: KeyPath, action: Any, *arguments: Any, **options: Any) -> Any:
+    def attempt(path: KeyPath, action: Any, /, *arguments: Any, **options: Any) -> Any:
         try:
             return action(*arguments, **options)
         except OptionsError as error:
@@ -33,33 +37,44 @@ def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
         return None
 
     recipe: Recipe | None = attempt((), validate, Recipe, source.values, "recipe")
-    config = recipe.model if recipe else _model_alone(source)
+
+    config = _section(source, ModelConfig, "model")
     model = attempt(("model",), MultiScaleModel.from_config, config) if config else None
+
+    default = _section(source, NamedConfig, "objective") or NamedConfig(name="denoising")
+    attempt(("objective",), registry().check, "objective", default.name, **default.options)
     if recipe is not None:
-        names = [("model", "detail", j, "objective") for j in range(recipe.model.levels)]
-        names.append(("model", "coarse", "objective"))
-        for own, objective in zip(names, recipe.objectives(), strict=True):
-            place = own if source.has(own) else ("objective",)
-            attempt(place, registry().check, "objective", objective.name, **objective.options)
-        for key, data in (("train", recipe.data.train), ("test", recipe.data.test)):
-            if data is not None:
-                attempt(("data", key), registry().check, "dataset", data.name, **data.options)
-        crop, unit = recipe.data.train.crop, 2**recipe.model.levels
-        if crop is not None and crop % unit:
-            text = f"{crop} cannot be halved {recipe.model.levels} times; use a multiple of {unit}"
-            rows.append((("data", "train", "crop"), text))
-    if recipe is not None and model is not None:
-        optimizer = attempt((), make_optimizer, model, recipe.training)
+        for j, (scale, objective) in enumerate(zip(recipe.model.scales(), recipe.objectives(), strict=True)):
+            if scale.objective:
+                where = ("detail", j) if j < recipe.model.levels else ("coarse",)
+                place = ("model", *where, "objective")
+                attempt(place, registry().check, "objective", objective.name, **objective.options)
+
+    for key in ("train", "test"):
+        data = _section(source, DatasetConfig, "data", key)
+        if data is not None:
+            attempt(("data", key), registry().check, "dataset", data.name, **data.options)
+            if config and data.crop and data.crop % 2**config.levels:
+                text = f"{data.crop} cannot be halved {config.levels} times; use a multiple of {2**config.levels}"
+                rows.append((("data", key, "crop"), text))
+
+    training = _section(source, TrainingConfig, "training")
+    if training is not None:
+        optimizer = attempt((), make_optimizer, nn.Linear(2, 2), training)
         if optimizer is not None:
-            attempt((), make_scheduler, optimizer, recipe.training)
+            attempt((), make_scheduler, optimizer, training)
+
     if rows or recipe is None or model is None:
         raise source.error(rows)
     return recipe, model
 
 
-def _model_alone(source: Source) -> ModelConfig | None:
-    """The model's part of a recipe that has faults elsewhere, so that its own faults are listed too."""
+def _section(source: Source, schema: Any, *path: str) -> Any:
+    """A section of the recipe, or None if it is absent or has faults (which the whole schema reports)."""
+    value: Any = source.values
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
     try:
-        return validate(ModelConfig, source.values.get("model"), "model")
+        return validate(schema, value, "recipe")
     except OptionsError:
         return None

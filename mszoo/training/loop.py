@@ -34,8 +34,8 @@ _LOG_EVERY = 10
 def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     """Train the model of a recipe.
 
-    Writes into ``out``: the checkpoint (``config.json``, ``model.safetensors``, ``recipe.yaml``), ``metrics.jsonl``, and
-    ``state/``, from which ``resume`` goes on to bitwise the same weights.
+    Writes into ``out``: the checkpoint (``config.json``, ``model.safetensors``, ``recipe.yaml``), ``metrics.jsonl``,
+    and ``state/``, from which ``resume`` goes on to bitwise the same weights.
 
     Args:
         source: what to train; it is checked, and stored beside the weights.
@@ -94,7 +94,9 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     with Log(out / "metrics.jsonl", recipe.name, start, settings.steps, main) as log:
         kind = accelerator.distributed_type.value
         log.write("start", start, processes=processes, distributed=kind, device=str(accelerator.device))
-        log.say(f"{recipe.name}: {processes} process{'es' * (processes > 1)} ({kind}), {accelerator.device}, into {out}")
+        log.say(
+            f"{recipe.name}: {processes} process{'es' * (processes > 1)} ({kind}), {accelerator.device}, into {out}"
+        )
         began, since, window = time.monotonic(), start, torch.zeros((), device=accelerator.device)
         parts, at = 0, start
         step.train()
@@ -118,14 +120,14 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
 
             last = at == settings.steps
             if at % _LOG_EVERY == 0 or last:
-                mean = accelerator.reduce(window, "mean").item() / (at - since)
+                mean = float(accelerator.reduce(window, "mean")) / (at - since)  # type: ignore[arg-type]
                 if not mean < float("inf"):
                     raise TrainingError(
                         f"the loss is {mean} at step {at}; lower training.optimizer.lr, or set training.clip. "
                         f"The last checkpoint in {out} is unharmed"
                     )
                 rate = (at - since) * settings.batch_size / (time.monotonic() - began)
-                details = {name: value.item() for name, value in logs.items()}
+                details = {name: float(value) for name, value in logs.items()}
                 log.progress(at, mean, rate, lr=optimizer.param_groups[0]["lr"], **details)
                 began, since, window = time.monotonic(), at, torch.zeros_like(window)
             every = recipe.evaluation.every
@@ -150,9 +152,7 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     """Accelerate's view of the machine. Raises :class:`TrainingError` when the launcher meant another one."""
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[recipe.training.precision]
     try:
-        accelerator = Accelerator(
-            mixed_precision=precision, gradient_accumulation_steps=recipe.training.accumulate
-        )
+        accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_steps=recipe.training.accumulate)
     except ValueError as error:
         raise TrainingError(f"Accelerate cannot start: {error}") from None
     expected = int(os.environ.get("WORLD_SIZE", "1"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import timm.optim
-import timm.scheduler
+from typing import Any
+
 import torch
+from timm.optim import create_optimizer_v2, list_optimizers  # pyright: ignore[reportPrivateImportUsage]
+from timm.scheduler import create_scheduler_v2  # pyright: ignore[reportPrivateImportUsage]
+from timm.scheduler.scheduler import Scheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
@@ -17,23 +20,23 @@ __all__ = ["make_average", "make_optimizer", "make_scheduler"]
 def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
     """Any of timm's optimizers. Raises :class:`OptionsError` on a name or an option it does not have."""
     name, options = settings.optimizer.name, settings.optimizer.options
-    known = timm.optim.list_optimizers()
+    known = [str(n) for n in list_optimizers()]
     if name not in known:
         raise _fault("optimizer", f"timm has no optimizer {name!r}{suggest(name, known)}")
     try:
-        return timm.optim.create_optimizer_v2(module, opt=name, **options)
+        return create_optimizer_v2(module, opt=name, **options)
     except (TypeError, ValueError, AssertionError) as error:
         raise _fault("optimizer", f"{name} does not take these options: {error}") from None
 
 
-def make_scheduler(optimizer: torch.optim.Optimizer, settings: TrainingConfig) -> timm.scheduler.scheduler.Scheduler:
+def make_scheduler(optimizer: torch.optim.Optimizer, settings: TrainingConfig) -> Scheduler:
     """A learning rate for each step, a function of the step alone: nothing of it needs saving.
 
     ``step_update(k)`` sets the rate of step k = 0, 1, ... Raises :class:`OptionsError`.
     """
     chosen = settings.scheduler
     if chosen is None:
-        name, options = "step", {"decay_epochs": settings.steps + 1}
+        name, options = "step", dict[str, Any](decay_epochs=settings.steps + 1)
     else:
         name, options = chosen.name, chosen.options
     known = ("cosine", "tanh", "step", "multistep", "poly")
@@ -41,7 +44,7 @@ def make_scheduler(optimizer: torch.optim.Optimizer, settings: TrainingConfig) -
         raise _fault("scheduler", f"no scheduler {name!r}{suggest(name, known)}; there are {', '.join(known)}, null")
     rate = optimizer.param_groups[0]["lr"]
     try:
-        scheduler, _ = timm.scheduler.create_scheduler_v2(
+        scheduler, _ = create_scheduler_v2(
             optimizer,
             sched=name,
             num_epochs=settings.steps,

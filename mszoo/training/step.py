@@ -34,6 +34,7 @@ class Step(nn.Module):
         losses, logs = [], {}
         scales = zip(self.model.scales, self.objectives, self.model.decompose(x), strict=True)
         for j, (head, objective, (coefficients, cond)) in enumerate(scales):
+            assert isinstance(objective, Objective)
             of_scale = draw.scale(j)
             clean = objective.augment(coefficients, of_scale)
             y, t = objective.corrupt(clean, of_scale)

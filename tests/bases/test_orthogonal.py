@@ -131,13 +131,12 @@ def test_bands_are_horizontal_vertical_diagonal_details() -> None:
     patterns = [rows[:, None].expand(8, 8), columns.expand(8, 8), (rows[:, None] + columns) % 2]
     for band, pattern in enumerate(patterns):
         _, detail = basis.analyze(pattern.float()[None, None])
-        assert detail[0].flatten(1).abs().amax(1).bool().tolist() == [b == band for b in range(3)]
+        assert (detail[0].flatten(1).abs().amax(1) > 1e-5).tolist() == [b == band for b in range(3)]
 
 
 @pytest.mark.parametrize("name", IN_PYWAVELETS)
 def test_exactly_the_orthonormal_wavelets_are_there(name: str) -> None:
-    units = np.eye(8).reshape(8, 8)
-    columns = np.concatenate(pywt.dwt(units, name, mode="periodization", axis=0))
+    columns = np.concatenate(pywt.dwt(np.eye(8), name, mode="periodization", axis=0))
     if np.abs(columns @ columns.T - np.eye(8)).max() < 1e-10:
         basis = mszoo.create("basis", name)
         torch.testing.assert_close(matrix(basis, 4, 4) @ matrix(basis, 4, 4).T, torch.eye(16).double(), **FLOAT64)

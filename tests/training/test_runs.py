@@ -33,7 +33,7 @@ def command(recipe: str, out: Path, *more: str) -> list[str]:
 
 
 def run(recipe: str, out: Path, *more: str) -> Path:
-    done = subprocess.run(command(recipe, out, *more), capture_output=True, text=True, env=environment())
+    done = subprocess.run(command(recipe, out, *more), capture_output=True, text=True, timeout=240, env=environment())
     assert done.returncode == 0, done.stderr
     return out
 
@@ -82,7 +82,7 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed_gives_the_same_weights(who
     assert int(saved[-1].name.removeprefix("step-")) < 24, "the run finished before it was killed"
     mszoo.load(tmp_path)  # what stands there at the kill is a whole checkpoint
 
-    refused = subprocess.run(command(recipe, tmp_path), env=environment(), capture_output=True, text=True)
+    refused = subprocess.run(command(recipe, tmp_path), env=environment(), capture_output=True, text=True, timeout=240)
     assert refused.returncode == 1
     assert "--resume" in refused.stderr
 
@@ -104,6 +104,7 @@ def test_two_processes(tmp_path, whole_run):
         env=environment(ACCELERATE_USE_CPU="true"),
         capture_output=True,
         text=True,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     (start,) = records(tmp_path, "start")
@@ -123,11 +124,15 @@ def test_two_processes(tmp_path, whole_run):
 
 def test_processes_that_do_not_know_of_each_other_are_refused(tmp_path):
     """Plain torchrun without a GPU: Accelerate sees one process in each of the two."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", "-m"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
     lonely = environment()
     lonely.pop("ACCELERATE_USE_CPU", None)
     done = subprocess.run(
-        [*launch, *command("smoke-denoiser", tmp_path)[2:]], env=lonely, capture_output=True, text=True
+        [*launch, *command("smoke-denoiser", tmp_path)[2:]],
+        env=lonely,
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     assert done.returncode != 0
     assert "WORLD_SIZE=2" in done.stderr
@@ -137,10 +142,17 @@ def test_processes_that_do_not_know_of_each_other_are_refused(tmp_path):
 
 def test_a_diverging_run_stops_and_says_so(tmp_path):
     done = subprocess.run(
-        command("smoke-denoiser", tmp_path, "training.optimizer.name=sgd", "training.optimizer.lr=1e30", "training.clip=null"),
+        command(
+            "smoke-denoiser",
+            tmp_path,
+            "training.optimizer.name=sgd",
+            "training.optimizer.lr=1e30",
+            "training.clip=null",
+        ),
         env=environment(),
         capture_output=True,
         text=True,
+        timeout=240,
     )
     assert done.returncode == 1
     assert "training.optimizer.lr" in done.stderr

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+import mszoo
+from mszoo.data import ImageDataset, image_folder
+from mszoo.errors import DataError, OptionsError
+
+DATASETS = ["image_folder", "photographs"]
+NAMES = ["a2.png", "a10.PNG", "b/c/deep.jpg", "b/other.bmp"]
+
+every_dataset = pytest.mark.parametrize("name", DATASETS)
+
+
+def write(path: Path, value: int, size: tuple[int, int] = (6, 8)) -> None:
+    """A grey image of one value, by which it is known again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full(size, value, np.uint8)).save(path)
+
+
+def values(dataset: ImageDataset) -> list[int]:
+    return [round(255 * image.mean().item()) for image in dataset]
+
+
+def folder_of(path: str | Path, channels: int = 1) -> ImageDataset:
+    return mszoo.create("dataset", "image_folder", channels, path=str(path))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder tree with four images and a file of another kind."""
+    for i, name in enumerate(NAMES):
+        write(tmp_path / "images" / name, 50 * i + 20)
+    (tmp_path / "images" / "notes.txt").write_text("not an image")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def zipped(images: Path) -> Path:
+    path = images.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in [*NAMES, "notes.txt"]:
+            archive.write(images / name, name)
+        archive.writestr("__MACOSX/._a2.png", b"resource fork")
+    return path
+
+
+# ---- every data set ------------------------------------------------------------------------------------------
+
+
+@every_dataset
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_contract_of_a_data_set(name: str, channels: int, images: Path) -> None:
+    options: dict[str, Any] = {"path": str(images)} if name == "image_folder" else {"split": "test"}
+    dataset = mszoo.create("dataset", name, channels, **options)
+    assert isinstance(dataset, ImageDataset)
+    assert len(list(dataset)) == len(dataset) > 0
+    again = pickle.loads(pickle.dumps(dataset))
+    for i, image in enumerate(dataset):
+        assert image.ndim == 3
+        assert len(image) == channels
+        assert image.dtype == torch.float32
+        assert 0 <= image.min() <= image.max() <= 1
+        assert torch.equal(image, dataset[i])
+        assert torch.equal(image, again[i])
+    assert len({dataset.label(i) for i in range(len(dataset))}) == len(dataset)
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+
+
+@every_dataset
+def test_other_numbers_of_channels_are_refused(name: str, images: Path) -> None:
+    options = {"path": str(images)} if name == "image_folder" else {}
+    with pytest.raises(DataError, match="1 or 3 channels, the model has 2"):
+        mszoo.create("dataset", name, 2, **options)
+
+
+def test_every_registered_data_set_is_tested_here() -> None:
+    assert sorted(DATASETS) == mszoo.list_components("dataset")
+
+
+# ---- image files ---------------------------------------------------------------------------------------------
+
+
+def test_folders_are_searched_to_the_bottom_in_natural_order(images: Path) -> None:
+    dataset = folder_of(images)
+    assert [dataset.label(i) for i in range(4)] == [str(images / name) for name in NAMES]
+    assert values(dataset) == [20, 70, 120, 170]
+
+
+def test_zip_files(zipped: Path) -> None:
+    dataset = folder_of(zipped)
+    assert [dataset.label(i) for i in range(4)] == NAMES
+    assert values(dataset) == [20, 70, 120, 170]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [("*.png", [20]), ("b/**/*.*", [120, 170]), ("a?.*", [20]), ("a2.png", [20]), ("b", [120, 170])],
+)
+def test_globs_single_files_and_subfolders(images: Path, pattern: str, expected: list[int]) -> None:
+    assert values(folder_of(images / pattern)) == expected
+
+
+def test_a_folder_named_like_a_glob(tmp_path: Path) -> None:
+    write(tmp_path / "set[1]" / "x.png", 99)
+    assert values(folder_of(tmp_path / "set[1]")) == [99]
+
+
+def test_images_beyond_the_memory_limit_are_read_again(
+    images: Path, zipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_folder, "_CACHE_BYTES", 100)  # room for two of them
+    for path in (images, zipped):
+        dataset = folder_of(path)
+        assert values(dataset) == values(dataset) == [20, 70, 120, 170]
+
+
+def test_a_zip_file_can_be_read_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_folder, "_CACHE_BYTES", 0)
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for i in range(20):
+            Image.fromarray(random.integers(0, 256, (200, 200), dtype=np.uint8)).save(tmp_path / "one.png")
+            archive.write(tmp_path / "one.png", f"{i}.png")
+    dataset = folder_of(tmp_path / "many.zip")
+    order = list(range(20)) * 5
+    loader = DataLoader(dataset, num_workers=2, sampler=order, batch_size=None)
+    assert all(torch.equal(image, dataset[i]) for i, image in zip(order, loader, strict=True))
+
+
+BAD = {"broken.png": b"\x89PNG\r\n\x1a\nthe rest is missing", "text.png": b"not an image", "empty.jpg": b""}
+
+
+def test_broken_files_are_named_and_skipped(images: Path, zipped: Path) -> None:
+    with zipfile.ZipFile(zipped, "a") as archive:
+        for name, content in BAD.items():
+            (images / name).write_bytes(content)
+            archive.writestr(name, content)
+    for path in (images, zipped):
+        with pytest.warns(UserWarning, match="skipped: ") as caught:
+            dataset = folder_of(path)
+        assert values(dataset) == [20, 70, 120, 170]
+        assert len(caught) == len(BAD)
+        for name in BAD:
+            assert any(name in str(w.message) for w in caught)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_damaged_member_of_a_zip_file_is_named_and_skipped(method: int, tmp_path: Path) -> None:
+    path, random = tmp_path / "set.zip", np.random.default_rng(0)
+    write(tmp_path / "good.png", 7)
+    Image.fromarray(random.integers(0, 16, (64, 64), dtype=np.uint8)).save(tmp_path / "noise.bmp")
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.write(tmp_path / "noise.bmp", "damaged.bmp")
+        start = archive.getinfo("damaged.bmp").header_offset
+        archive.write(tmp_path / "good.png", "good.png")
+    content = bytearray(path.read_bytes())
+    content[start + 60 : start + 360] = random.bytes(300)
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"set\.zip: damaged\.bmp"):
+        dataset = folder_of(path)
+    assert values(dataset) == [7]
+
+
+def test_good_sets_load_without_a_warning(images: Path, zipped: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for path in (images, zipped):
+            assert len(folder_of(path)) == 4
+
+
+def empty_zip(path: Path) -> None:
+    zipfile.ZipFile(path, "w").close()
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("missing", lambda path: None, "no such folder, zip file, image or match: .*missing"),
+        ("*.png", lambda path: None, r"no such folder, zip file, image or match: .*\*\.png"),
+        ("empty", Path.mkdir, "no image files in folder .*empty"),
+        ("empty.zip", empty_zip, r"empty\.zip: no readable image"),
+        ("no.zip", lambda path: path.write_bytes(b"PK but no zip"), r"no\.zip.*cannot be read"),
+        ("text.png", lambda path: path.write_text("text"), r"text\.png.*cannot be read"),
+    ],
+)
+def test_nothing_to_read_is_an_error(name: str, make: Any, message: str, tmp_path: Path) -> None:
+    make(tmp_path / name)
+    with pytest.raises(DataError, match=f"(?s){message}"):
+        folder_of(tmp_path / name)
+
+
+def test_a_folder_of_broken_files_is_an_error_that_names_them(tmp_path: Path) -> None:
+    for name, content in BAD.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match="no readable image") as caught:
+        folder_of(tmp_path)
+    assert all(name in str(caught.value) for name in BAD)
+
+
+def test_the_path_is_required() -> None:
+    with pytest.raises(OptionsError, match="path: is required"):
+        mszoo.create("dataset", "image_folder", 1)
+
+
+# ---- photographs ---------------------------------------------------------------------------------------------
+
+
+def test_photographs_need_no_download_and_keep_the_astronaut_for_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: Any, **options: Any) -> None:
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr("socket.socket.connect", offline)
+    train, test = (mszoo.create("dataset", "photographs", 1, split=split) for split in ("train", "test"))
+    assert mszoo.create("dataset", "photographs", 1).label(0) == train.label(0)
+    assert [test.label(i) for i in range(len(test))] == ["astronaut"]
+    assert "astronaut" not in {train.label(i) for i in range(len(train))}
+    assert len(train) == 10
+    for image in train:
+        assert min(image.shape[1:]) >= 300
+        assert image.std() > 0.05
+        assert not any(image.shape == other.shape and torch.equal(image, other) for other in test)
+
+
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(OptionsError, match="split: input should be 'train' or 'test'"):
+        mszoo.create("dataset", "photographs", 1, split="validation")

@@ -1,0 +1,46 @@
+"""PSNR means what it says, and the blur of the demo is the best one."""
+
+import pytest
+import torch
+
+from mszoo.evaluation import psnr, psnr_curve
+from mszoo.evaluation.demo import astronaut_face, best_blur
+from mszoo.model import MultiScaleModel
+
+
+def identity_model() -> MultiScaleModel:
+    part = {"conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3}, "head": "denoiser"}
+    model = MultiScaleModel.from_config({"coarse": part}).eval()
+    torch.nn.init.zeros_(model.coarse.conditioner.last.weight)
+    return model
+
+
+@pytest.mark.parametrize("error", [1.0, 0.1, 1e-3])
+def test_psnr_of_a_known_error_is_not_clipped_and_per_image(error):
+    clean = torch.rand(2, 3, 4, 5)
+    estimate = clean + error * torch.tensor([1.0, 2.0])[:, None, None, None]
+    expected = -20 * torch.log10(error * torch.tensor([1.0, 2.0], dtype=torch.float64))
+    torch.testing.assert_close(psnr(estimate, clean), expected, rtol=0, atol=1e-2)
+
+
+def test_the_identity_gains_nothing_and_the_mean_is_over_images():
+    images = [torch.rand(1, 40, 50), torch.rand(1, 64, 64), torch.rand(1, 31, 33)]
+    for row in psnr_curve(identity_model(), images, [0.1, 0.5]):
+        assert row.denoised == pytest.approx(row.noisy)
+        assert row.noisy == pytest.approx(-20 * torch.log10(torch.tensor(row.sigma)).item(), abs=0.2)
+        assert row.images == 3
+
+
+def test_the_curve_can_be_measured_again():
+    images = [torch.rand(1, 16, 16)]
+    first, again = (list(psnr_curve(identity_model(), images, [0.2], seed=s)) for s in (5, 5))
+    assert first == again
+    assert first != list(psnr_curve(identity_model(), images, [0.2], seed=6))
+
+
+def test_best_blur_beats_other_widths():
+    clean = astronaut_face()
+    assert clean.shape == (1, 1, 160, 160)
+    noisy = clean + 0.4 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    best = psnr(best_blur(noisy, clean), clean).item()
+    assert best == pytest.approx(22.6, abs=0.3)  # the best Gaussian blur of this crop at sigma 0.4

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import mszoo
+from mszoo.conditioners import BiasFreeCNN
+from mszoo.errors import OptionsError
+from mszoo.heads import Head
+from mszoo.objectives import Draw
+from mszoo.objectives.noise import NoiseLevels
+
+OBJECTIVES = ["denoising"]
+NOISES: list[dict[str, Any]] = [
+    {},
+    {"distribution": "squared_uniform", "max_sigma": 4.0},
+    {"distribution": "uniform", "min_sigma": 0.1, "max_sigma": 0.5},
+    {"distribution": "uniform", "max_sigma": 2.0},
+    {"distribution": "log_uniform", "min_sigma": 0.01, "max_sigma": 3.0},
+]
+
+every_objective = pytest.mark.parametrize("name", OBJECTIVES)
+every_noise = pytest.mark.parametrize("noise", NOISES, ids=str)
+every_sort = pytest.mark.parametrize("sort", ["normal", "uniform"])
+
+seed = st.integers(0, 2**63 - 1)
+samples = st.lists(st.integers(0, 2**40), min_size=1, max_size=8, unique=True)
+
+
+def numbers(draw: Draw, sort: str, rows: int, shape: tuple[int, ...] = (2, 5, 3)) -> Tensor:
+    return getattr(draw, sort)(torch.empty(rows, *shape))
+
+
+def test_every_registered_objective_is_tested_here() -> None:
+    assert sorted(OBJECTIVES) == mszoo.list_components("objective")
+
+
+# ---- random numbers ------------------------------------------------------------------------------------------
+
+
+@every_sort
+@given(seed=seed, step=st.integers(0, 10**9), indices=samples, data=st.data())
+def test_a_row_depends_on_seed_step_and_index_alone(
+    sort: str, seed: int, step: int, indices: list[int], data: st.DataObject
+) -> None:
+    chosen = data.draw(st.lists(st.integers(0, len(indices) - 1), min_size=1, unique=True), "rows, in any order")
+    whole = numbers(Draw(seed, step, indices), sort, len(indices))
+    part = numbers(Draw(seed, step, [indices[i] for i in chosen]), sort, len(chosen))
+    assert torch.equal(part, whole[chosen])
+
+
+@every_sort
+@given(seed=seed, step=st.integers(0, 10**9), index=st.integers(0, 2**40))
+def test_another_seed_step_index_stream_or_call_draws_other_numbers(
+    sort: str, seed: int, step: int, index: int
+) -> None:
+    draw = Draw(seed, step, [index])
+    drawn = [numbers(draw, sort, 1), numbers(draw, sort, 1)]
+    others = [
+        Draw(seed ^ 1, step, [index]),
+        Draw(seed, step + 1, [index]),
+        Draw(seed, step, [index + 1]),
+        Draw(seed, step, [index], stream=5),
+        *(draw.scale(j) for j in range(3)),
+    ]
+    drawn += [numbers(other, sort, 1) for other in others]
+    assert len({tuple(d.flatten().tolist()) for d in drawn}) == len(drawn)
+
+
+def test_scales_draw_the_same_numbers_again_for_the_same_samples() -> None:
+    whole, part = Draw(1, 2, [3, 4, 5]), Draw(1, 2, [5, 3])
+    whole.normal(torch.empty(3, 2))  # what the parent has drawn does not matter
+    assert torch.equal(numbers(part.scale(1), "normal", 2), numbers(whole.scale(1), "normal", 3)[[2, 0]])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("stream", [0, 1, 2])
+def test_numbers_have_their_distribution(dtype: torch.dtype, stream: int) -> None:
+    draw, x = Draw(0, 0, list(range(500)), stream), torch.empty(500, 400, dtype=dtype)
+    n = x.numel()
+    z, u = draw.normal(x), draw.uniform(x)
+    assert z.dtype == u.dtype == dtype
+    z, u = z.double(), u.double()
+    for moment, expected, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs((z**moment).mean() - expected) < 5 * math.sqrt(variance / n) + 0.001
+    for moment in (1, 2, 3):
+        assert abs((u**moment).mean() - 1 / (moment + 1)) < 5 * math.sqrt(0.1 / n) + 0.001
+    # Rows, which have generators of their own, are no more alike than chance makes them.
+    correlations = torch.corrcoef(z) - torch.eye(500).double()
+    assert correlations.abs().max() < 6 / math.sqrt(400)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_uniform_numbers_lie_in_the_half_open_interval(dtype: torch.dtype) -> None:
+    u = Draw(0, 0, list(range(100))).uniform(torch.empty(100, 1000, dtype=dtype))
+    assert u.min() >= 0
+    assert u.max() < 1
+
+
+def test_a_draw_for_other_samples_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 samples"):
+        Draw(0, 0, [1, 2]).normal(torch.empty(3, 1))
+
+
+# ---- noise levels --------------------------------------------------------------------------------------------
+
+
+@every_noise
+def test_noise_levels_grow_with_u_inside_their_range(noise: dict[str, Any]) -> None:
+    levels = NoiseLevels(**noise)
+    sigma = levels.sigma(torch.linspace(0, 1, 1001, dtype=torch.float64))
+    assert (sigma.diff() > 0).all()
+    assert sigma[0].item() == pytest.approx(levels.min_sigma)
+    assert sigma[-1].item() == pytest.approx(levels.max_sigma)
+
+
+def test_noise_levels_have_their_distribution() -> None:
+    u = torch.linspace(0, 1, 11, dtype=torch.float64)
+    evenly = {
+        "squared_uniform": lambda sigma: sigma.sqrt(),
+        "uniform": lambda sigma: sigma,
+        "log_uniform": torch.log,
+    }
+    for name, flatten in evenly.items():
+        steps = flatten(NoiseLevels(distribution=name, min_sigma=0.1 * ("squared" not in name)).sigma(u)).diff()
+        torch.testing.assert_close(steps, steps[:1].expand(10))
+
+
+@pytest.mark.parametrize(
+    ("noise", "key"),
+    [
+        ({"max_sigma": 0}, "max_sigma"),
+        ({"max_sigma": -1}, "max_sigma"),
+        ({"max_sigma": math.inf}, "max_sigma"),
+        ({"max_sigma": math.nan}, "max_sigma"),
+        ({"max_sigma": "much"}, "max_sigma"),
+        ({"distribution": "uniform", "min_sigma": -0.1}, "min_sigma"),
+        ({"distribution": "uniform", "min_sigma": 2.0}, "min_sigma 2.0 must be below max_sigma 1.0"),
+        ({"distribution": "uniform", "min_sigma": 1.0}, "min_sigma"),
+        ({"distribution": "log_uniform"}, "log_uniform needs a positive min_sigma"),
+        ({"min_sigma": 0.1}, "squared_uniform"),
+        ({"distribution": "gaussian"}, "'log_uniform'"),
+        ({"max_sigm": 1.0}, "max_sigma"),
+    ],
+    ids=str,
+)
+@every_objective
+def test_impossible_noise_is_refused(name: str, noise: dict[str, Any], key: str) -> None:
+    with pytest.raises(OptionsError, match=f"objective '{name}': noise.*{key}"):
+        mszoo.create("objective", name, noise=noise)
+
+
+# ---- objectives ----------------------------------------------------------------------------------------------
+
+
+@every_objective
+@every_noise
+def test_corrupt_adds_white_noise_of_variance_t(name: str, noise: dict[str, Any]) -> None:
+    objective, levels = mszoo.create("objective", name, noise=noise), NoiseLevels(**noise)
+    x = torch.rand(64, 2, 48, 48, dtype=torch.float64)
+    y, t = objective.corrupt(x, Draw(0, 0, list(range(64))))
+    assert t.shape == (64,)
+    sigma = t.sqrt()
+    assert levels.min_sigma <= sigma.min()
+    assert sigma.max() <= levels.max_sigma
+    assert sigma.unique().numel() == 64
+    z = (y - x) / sigma[:, None, None, None]
+    n = x[0].numel()
+    assert (z.flatten(1).mean(1).abs() < 6 / math.sqrt(n)).all()
+    assert ((z.flatten(1).var(1) - 1).abs() < 6 * math.sqrt(2 / n)).all()
+    neighbours = (z[..., 1:] * z[..., :-1]).mean((1, 2, 3))
+    assert (neighbours.abs() < 6 / math.sqrt(n)).all()
+
+
+@every_objective
+def test_corrupt_treats_each_sample_alone(name: str) -> None:
+    objective = mszoo.create("objective", name)
+    x = torch.rand(5, 1, 4, 4)
+    whole = objective.corrupt(x, Draw(0, 3, [10, 11, 12, 13, 14]))
+    part = objective.corrupt(x[[4, 1]], Draw(0, 3, [14, 11]))
+    for a, b in zip(part, whole, strict=True):
+        assert torch.equal(a, b[[4, 1]])
+
+
+class Oracle(Head):
+    """A head that knows the answer, but for a constant."""
+
+    def __init__(self, answer: Tensor, error: float) -> None:
+        super().__init__(BiasFreeCNN(answer.shape[1], receptive_field=5, width=1, depth=2))
+        self.answer, self.error = answer, error
+
+    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        return self.answer + self.error
+
+
+@pytest.mark.parametrize("error", [0.0, 0.5])
+def test_denoising_pays_the_squared_error_of_each_image(error: float) -> None:
+    objective, x = mszoo.create("objective", "denoising"), torch.rand(4, 3, 6, 5, dtype=torch.float64)
+    y, t = objective.corrupt(x, Draw(0, 0, [0, 1, 2, 3]))
+    loss, logs = objective.loss(Oracle(x, error), x, y, t, None)
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx(90 * error**2)
+    assert logs["mse"].item() == pytest.approx(error**2)
+
+
+def test_random_intensity_scales_each_image_by_one_factor() -> None:
+    x, indices = torch.rand(300, 2, 4, 4) + 0.5, list(range(300))
+    plain, scaled = (mszoo.create("objective", "denoising", random_intensity=r) for r in (False, True))
+    assert torch.equal(plain.augment(x, Draw(0, 0, indices)), x)
+    draw = Draw(0, 0, indices)
+    augmented = scaled.augment(x, draw)
+    factors = augmented / x
+    torch.testing.assert_close(factors, factors[:, :1, :1, :1].expand_as(x))
+    factor = factors[:, 0, 0, 0]
+    assert 0 <= factor.min() < 0.05
+    assert 0.95 < factor.max() <= 1
+    assert abs(factor.mean() - 0.5) < 0.1
+    assert torch.equal(scaled.augment(x[:2], Draw(0, 0, [0, 1])), augmented[:2])
+    # The noise that follows has nothing to do with the factor.
+    _, t = scaled.corrupt(augmented, draw)
+    assert abs(torch.corrcoef(torch.stack([factor, t.sqrt().sqrt()]))[0, 1]) < 0.25

@@ -1,0 +1,168 @@
+"""Recipes: what is written is what is built, and every fault is told with its place."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mszoo.errors import RecipeError
+from mszoo.recipe import Recipe, Source, read_recipe
+from mszoo.shipped import shipped_files
+from mszoo.training import check
+
+GOOD = Path(shipped_files("recipes", ".yaml")["smoke-denoiser"]).read_text()
+
+
+def faults(text: str, *overrides: str) -> list[str]:
+    """Lines of the error, without the first."""
+    source = Source(text, "bad.yaml")
+    for override in overrides:
+        source.override(override)
+    with pytest.raises(RecipeError) as caught:
+        check(source)
+    return str(caught.value).splitlines()[1:]
+
+
+@pytest.mark.parametrize("name", shipped_files("recipes", ".yaml"))
+def test_every_shipped_recipe_is_whole(name):
+    recipe, model = check(read_recipe(name))
+    assert recipe.name == name
+    assert recipe.description
+    assert len(recipe.objectives()) == len(model.scales)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("1e-3", 1e-3), ("1E-3", 1e-3), ("-2e4", -2e4), ("1.5e3", 1500.0), (".5", 0.5), ("3", 3), ("1e", "1e"),
+     ("e3", "e3"), ("1.2.3", "1.2.3"), ("true", True), ("[1e-2, 2]", [0.01, 2]), ("null", None), ("0x10", 16), ("db4", "db4")],
+)  # fmt: skip
+def test_numbers_in_files_and_overrides(written, value):
+    assert Source(f"key: {written}", "x").values == {"key": value}
+    source = Source("key: 0", "x")
+    source.override(f"key={written}")
+    assert source.values == {"key": value}
+    assert type(source.values["key"]) is type(value)
+
+
+def test_a_fault_has_file_line_key_and_what_was_expected():
+    text = GOOD.replace("steps: 300", "steps: many")
+    line = next(i for i, row in enumerate(text.splitlines(), 1) if "many" in row)
+    (fault,) = faults(text)
+    assert fault.startswith(f"bad.yaml:{line}  training.steps  ")
+    assert "integer" in fault
+    assert "'many'" in fault
+
+
+def test_all_faults_at_once():
+    text = (
+        GOOD.replace("steps: 300", "stepz: 300")
+        .replace("batch_size: 16", "batch_size: -1")
+        .replace("receptive_field: 9", "receptive_feild: 9")
+        .replace("name: photographs, crop: 64", "name: photograph, crop: 64")
+    )
+    found = "\n".join(faults(text))
+    expected = {
+        "training.stepz": "'steps'",
+        "training.batch_size": "greater than 0",
+        "model.detail.conditioner.receptive_feild": "'receptive_field'",
+        "data.train": "'photographs'",
+    }
+    for key, hint in expected.items():
+        assert re.search(rf"bad.yaml:\d+  {key}  .*{hint}", found), (key, found)
+    assert len(found.splitlines()) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("basis: haar", "basis: harr", r"model.basis  unknown basis 'harr'; did you mean 'haar'"),
+        ("basis: haar", "basis: dmey", r"model.basis  .*not orthonormal"),
+        ("basis: haar", "basis: null", r"model  levels: 2 needs a basis"),
+        (
+            "head: denoiser}",
+            "head: inner_product}",
+            r"model.detail.head  .*takes_t.*batch_independent.*smooth",
+        ),
+        ("head: denoiser}", "head: denoizer}", r"model.detail.head  .*did you mean 'denoiser'"),
+        (
+            "receptive_field: 9",
+            "receptive_field: 8",
+            r"model.detail.conditioner  .*odd receptive field from 5 to",
+        ),
+        ("max_sigma: 2.0", "max_sigma: -2.0", r"objective.noise.max_sigma  .*greater than 0, got -2"),
+        (
+            "max_sigma: 2.0",
+            "max_sgma: 2.0",
+            r"objective.noise.max_sgma  unknown key; did you mean 'max_sigma'",
+        ),
+        (
+            "name: denoising",
+            "name: denoisng",
+            r"objective  unknown objective 'denoisng'; did you mean 'denoising'",
+        ),
+        ("crop: 64", "crop: 66", r"data.train.crop  66 cannot be halved 2 times"),
+        ("split: test", "split: tset", r"data.test.split  .*'train' or 'test'"),
+        ("warmup: 10", "scheduler: cosin", r"training.scheduler  .*did you mean 'cosine'"),
+        ("name: adamuon", "name: adamoun", r"training.optimizer  .*did you mean 'adamuon'"),
+        ("warmup: 10", "warmup: 300", r"training  warmup: 300 must be less than steps"),
+        ("warmup: 10", "accumulate: 3", r"training  accumulate: 3 must divide batch_size"),
+        ("lr: 2e-2", "lr: 2e-2, momentun: 3", r"training.optimizer  .*momentun"),
+    ],
+)
+def test_one_fault(old, new, expected):
+    assert old in GOOD
+    (fault,) = faults(GOOD.replace(old, new, 1))
+    assert re.search(rf"^bad.yaml:\d+  {expected}", fault), fault
+
+
+def test_faults_of_overrides_name_the_command_line():
+    (fault,) = faults(GOOD, "training.steps=abc")
+    assert fault.startswith("command line: training.steps=abc  training.steps  ")
+
+
+@pytest.mark.parametrize("override", ["training.steps", "=3", "model.detail.7.head=denoiser", "training.steps=[1"])
+def test_malformed_overrides(override):
+    source = Source(GOOD.replace("detail: {", "detail: [{").replace("denoiser}\n", "denoiser}]\n", 1), "x")
+    with pytest.raises(RecipeError, match="command line"):
+        source.override(override)
+
+
+def test_overrides_reach_lists_new_keys_and_bare_names():
+    source = Source(GOOD, "x")
+    for override in [
+        "training.optimizer=adam",
+        "training.optimizer.lr=1e-4",
+        "evaluation.sigmas=[0.5]",
+        "model.basis=db2",
+    ]:
+        source.override(override)
+    recipe, model = check(source)
+    assert (recipe.training.optimizer.name, recipe.training.optimizer.options) == ("adam", {"lr": 1e-4})
+    assert recipe.evaluation.sigmas == [0.5]
+    assert model.config()["basis"] == {"name": "db2"}
+    assert Recipe.model_validate(yaml.safe_load(source.text())) == recipe
+
+
+def test_scales_merge_the_objective():
+    text = GOOD.replace("head: denoiser}", "head: denoiser, objective: {noise: {max_sigma: 3.0}}}", 1)
+    recipe, _ = check(Source(text, "x"))
+    assert [o.options["noise"]["max_sigma"] for o in recipe.objectives()] == [3.0, 3.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a: [1", "not YAML"), ("- 1", "a mapping"), ("a: 1\na: 2", "given twice"), ("", "fault"),
+     ("a: !!python/object:os.x 1", "not YAML")],
+)  # fmt: skip
+def test_files_that_are_no_recipe(text, expected):
+    with pytest.raises(RecipeError, match=expected):
+        check(Source(text, "x"))
+
+
+def test_unknown_recipe_is_answered_with_the_closest():
+    with pytest.raises(RecipeError, match="did you mean 'smoke-denoiser'"):
+        read_recipe("smoke-denoizer")
+    with pytest.raises(RecipeError, match="no recipe file"):
+        read_recipe("elsewhere/smoke-denoiser.yaml")
+    assert read_recipe("recipes/smoke-denoiser.yaml").values["name"] == "smoke-denoiser"

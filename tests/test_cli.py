@@ -1,0 +1,193 @@
+"""The command line as people use and misuse it: one clear message, the right exit code, no traceback."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import mszoo
+from mszoo.cli import main
+from mszoo.data.images import read_image
+
+
+@pytest.fixture
+def mszoo_command(monkeypatch, capsys):
+    """Run a command line; returns exit code, standard output and standard error."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mszoo", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def grey_model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("grey")
+    save_model(folder, 1)
+    return folder
+
+
+def save_model(folder: Path, channels: int) -> None:
+    torch.manual_seed(0)
+    part = {
+        "conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4},
+        "head": "denoiser",
+    }
+    config = {"channels": channels, "basis": "haar", "levels": 2, "detail": part, "coarse": part}
+    mszoo.MultiScaleModel.from_config(config).save_pretrained(folder)
+
+
+def save_image(path: Path, *shape: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)).save(path)
+    return path
+
+
+def test_listings(mszoo_command):
+    for words, expected in [
+        (["components"], "bias_free_cnn"),
+        (["components", "basis", "db1?"], "db19"),
+        (["recipes"], "smoke-denoiser"),
+        (["models"], "name"),
+        (["--version"], mszoo.__version__),
+    ]:
+        code, out, _ = mszoo_command(*words)
+        assert code == 0
+        assert expected in out
+    assert "db2 " not in mszoo_command("components", "basis", "db1?")[1]
+
+
+def test_listing_components_imports_no_torch():
+    script = (
+        "import sys; sys.argv = ['mszoo', 'components']\n"
+        "from mszoo.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["trian"], "train"),
+        (["components", "basys"], "'basis'"),
+        (["train", "smoke-denoizer"], "'smoke-denoiser'"),
+        (["train", "smoke-denoiser", "training.stepz=3"], "'steps'"),
+        (["train", "smoke-denoiser", "steps"], "key.path=value"),
+        (
+            ["train", "smoke-denoiser", "data.train.name=image_folder", "data.train.path=nowhere"],
+            "crop|split|nowhere",
+        ),
+        (["info", "photographs-haar-rf14"], "no packaged model and no folder 'photographs-haar-rf14'"),
+        (["denoise", "only-one.png"], "IN... OUT"),
+        (["evaluate", "nothing-like-it"], "no packaged model and no folder"),
+        (["denoise", "--sgima", "0.1", "a", "b"], "--sigma"),
+    ],
+)
+def test_mistyped_words(mszoo_command, tmp_path, monkeypatch, words, expected):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = mszoo_command(*words)
+    assert code in (1, 2)
+    assert any(e in out + err for e in expected.split("|"))
+    assert not list(tmp_path.iterdir()), "a refused command leaves nothing behind"
+
+
+@pytest.mark.parametrize("number", ["abc", "1/0", "-1", "nan", "inf"])
+def test_bad_noise_levels(mszoo_command, grey_model, tmp_path, number):
+    image = save_image(tmp_path / "a.png", 8, 8)
+    code, _, err = mszoo_command("denoise", image, tmp_path / "b.png", "--model", grey_model, f"--sigma={number}")
+    assert code == 1
+    assert "--sigma" in err
+
+
+def test_dry_run_prints_the_recipe_and_sizes(mszoo_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = mszoo_command("train", "smoke-denoiser", "training.steps=1e1", "training.warmup=0", "--dry-run")
+    assert code == 0
+    assert "steps: 10" in out
+    assert "parameters" in out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 13), (64, 48), (33, 20, 3), (16, 16, 4)])
+def test_denoise_keeps_size_and_channels(mszoo_command, grey_model, tmp_path, shape):
+    image, target = save_image(tmp_path / "in.png", *shape), tmp_path / "deep" / "out.png"
+    code, out, err = mszoo_command("denoise", image, target, "--model", grey_model, "--sigma", "25/255")
+    assert code == 0, err
+    assert "out.png" in out
+    assert read_image(target, "out").shape == read_image(image, "in").shape
+
+
+def test_denoise_folders_goes_on_after_a_bad_file(mszoo_command, grey_model, tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    save_image(source / "a.png", 12, 12)
+    save_image(source / "sub" / "b.jpg", 12, 10, 3)
+    (source / "text.png").write_text("not a picture")
+    code, out, err = mszoo_command("denoise", source, target, "--model", grey_model, "--add-noise", "0.1")
+    assert code == 1
+    assert "text.png cannot be read as an image" in err.replace("\n", " ")
+    assert "dB" in out
+    assert sorted(p.relative_to(target).as_posix() for p in target.rglob("*.*")) == ["a.png", "sub/b.jpg"]
+
+
+def test_denoise_refusals(mszoo_command, grey_model, tmp_path):
+    a, b = save_image(tmp_path / "x" / "a.png", 8, 8), save_image(tmp_path / "y" / "a.png", 8, 8)
+    (tmp_path / "empty").mkdir()
+    for words, expected in [
+        ([a, b, tmp_path / "out"], "two images would be written to"),
+        ([a, b, tmp_path / "out.png"], "several images need a folder"),
+        ([tmp_path / "none.png", tmp_path / "out.png"], "no such file"),
+        ([tmp_path / "empty", tmp_path / "out"], "no image files in folder"),
+    ]:
+        code, _, err = mszoo_command("denoise", *words, "--model", grey_model)
+        assert code == 1
+        assert expected in err.replace("\n", " ")
+    code, _, err = mszoo_command("denoise", a, tmp_path / "o.png", "--model", tmp_path / "empty")
+    assert (code, "has no config.json" in err) == (1, True)
+
+
+def test_evaluate_keeps_results_with_the_checkpoint(mszoo_command, tmp_path):
+    model, images = tmp_path / "model", tmp_path / "images"
+    save_model(model, 3)
+    save_image(images / "a.png", 20, 24)
+    save_image(images / "b.png", 17, 16, 3)
+    for seed in (0, 0, 1):
+        code, out, _ = mszoo_command(
+            "evaluate", model, "--data", images, "--sigma", "0.1", "--sigma", "50/255", "--seed", seed
+        )
+        assert code == 0
+        assert "mean of per-image values" in out
+    (result,) = json.loads((model / "evaluation.json").read_text())["psnr"]
+    assert (result["data"], result["seed"], len(result["rows"])) == ("images", 1, 2)
+    assert result["rows"][0]["noisy"] == pytest.approx(20, abs=0.3)
+    code, out, _ = mszoo_command("info", model)
+    assert code == 0
+    assert "receptive field" in out
+    assert "images: PSNR" in out
+    (model / "evaluation.json").write_text("{}")
+    assert mszoo_command("info", model)[0] == 1
+
+
+def test_interrupted_training_says_how_to_go_on(mszoo_command, tmp_path, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mszoo.training.train", interrupted)
+    code, _, err = mszoo_command("train", "smoke-energy", "--out", tmp_path / "run")
+    assert code == 130
+    assert "--resume" in err
