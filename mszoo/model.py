@@ -234,6 +234,18 @@ class MultiScaleModel(nn.Module):
         """Derivative of log p(y | t) in the noise variance t, (B,), for a single scale with an energy head."""
         return self._energy_head(y).time_score(y, _per_image(t, y, "t"))
 
+    def sample(self, count: int = 1, size: int | tuple[int, int] = 64, **options: Any) -> Tensor:
+        """Draw images; see :func:`mszoo.inference.sample`."""
+        from mszoo.inference import sample
+
+        return sample(self, count, size, **options)
+
+    def super_resolve(self, low: Tensor, factor: int = 4, **options: Any) -> Tensor:
+        """Enlarge images; see :func:`mszoo.inference.super_resolve`."""
+        from mszoo.inference import super_resolve
+
+        return super_resolve(self, low, factor, **options)
+
     def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """Same as :meth:`denoise`."""
         return self.denoise(y, sigma)

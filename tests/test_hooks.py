@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import textwrap
-
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,8 @@ class Plugins:
         (info / "entry_points.txt").write_text(f"[mszoo]\n{name} = {entry or module}\n")
 
     def run(self, code: str, allowed: str | None = None) -> str:
-        env = {k: v for k, v in os.environ.items() if k != "MSZOO_PLUGINS"} | {"PYTHONPATH": str(self.folder)}
+        env = {k: v for k, v in os.environ.items() if k != "MSZOO_PLUGINS"}
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(self.folder), env.get("PYTHONPATH")]))
         if allowed is not None:
             env["MSZOO_PLUGINS"] = allowed
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
@@ -90,17 +90,18 @@ def test_a_plugin_is_found_and_its_parts_are_built_like_any_other(plugins: Plugi
     assert "good/mine" in found["names"]
     assert found["owners"]["basis:good/mine"] == ["good-plugin", "1.2"]
     assert found["owners"]["basis:haar"][0] == "mszoo"
-    printed = plugins.run(
-        'import mszoo; b = mszoo.create("basis", "good/mine", order=3); print(b.taps, b.part.distribution, b.part.config())'
-    )
-    assert printed.split(maxsplit=2) == ["6", "good-plugin", "{'name': 'good/mine', 'order': 3}\n"]
-    refused = plugins.run("""
+    code = """
 import mszoo
+basis = mszoo.create("basis", "good/mine", order=3)
+print(basis.taps, basis.part.distribution, basis.part.config())
 try:
     mszoo.create("basis", "good/mine", ordr=3)
 except mszoo.MszooError as error:
-    print(error)""")
-    assert refused == "basis 'good/mine': ordr: unknown key; did you mean 'order'?\n"
+    print(error)
+"""
+    built, refused = plugins.run(code).splitlines()
+    assert built == "6 good-plugin {'name': 'good/mine', 'order': 3}"
+    assert refused == "basis 'good/mine': ordr: unknown key; did you mean 'order'?"
 
 
 @pytest.mark.parametrize(

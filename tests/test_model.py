@@ -129,7 +129,7 @@ def test_blind_models_need_no_noise_level(levels: int) -> None:
     assert blind.blind
     assert torch.equal(blind.denoise(y), blind.denoise(y, 0.3))
     assert not told.blind
-    with pytest.raises(UnsupportedError, match="not blind.*sigma"):
+    with pytest.raises(UnsupportedError, match=r"not blind.*sigma"):
         told.denoise(y)
 
 

@@ -147,7 +147,7 @@ def test_a_name_registered_twice_names_both_distributions_and_keeps_the_first() 
     known = Registry()
     first = spec("mine", distribution="first-plugin")
     known.register(first)
-    with pytest.raises(ClashError, match="basis 'mine'.*'first-plugin'.*'second-plugin'"):
+    with pytest.raises(ClashError, match=r"basis 'mine'.*'first-plugin'.*'second-plugin'"):
         known.register(spec("mine", "builtins:dict", distribution="second-plugin"))
     assert known.get("basis", "mine") == first
     known.register(spec("mine", kind="head"))  # another kind is another name

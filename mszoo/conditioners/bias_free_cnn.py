@@ -7,10 +7,20 @@ neighbourhood of the density that the network models.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from mszoo.conditioners.base import Conditioner
-from mszoo.conditioners.layers import Activation, NoiseEmbedding, Norm, activate, make_norm
+from mszoo.conditioners.folded_cnn import FoldedCNN
+from mszoo.conditioners.layers import (
+    Activation,
+    BatchScale,
+    ChannelScale,
+    NoiseEmbedding,
+    Norm,
+    activate,
+    make_norm,
+)
 from mszoo.errors import UnsupportedError
 
 __all__ = ["BiasFreeCNN", "wide_layers"]
@@ -109,6 +119,19 @@ class BiasFreeCNN(Conditioner):
             h = norm(convolution(h)) * (1 + modulation(embedded))[:, :, None, None]
             h = activate(h, self.activation)
         return self.last(h)
+
+    def folded(self, dtype: torch.dtype = torch.float32) -> Conditioner:
+        """The same function with its norms folded into its convolutions; itself where they cannot be."""
+        if self.embedding is not None or any(isinstance(norm, ChannelScale) for norm in self.norms):
+            return self
+        inner = [
+            convolution.weight * (norm.gain / norm.running_std)[:, None, None, None]
+            if isinstance(norm, BatchScale)
+            else convolution.weight
+            for convolution, norm in zip(self.inner, self.norms, strict=True)
+        ]
+        weights = [w.detach() for w in (self.first.weight, *inner, self.last.weight)]
+        return FoldedCNN(self.channels, self.cond_channels, weights, self.activation, self._receptive_field, dtype)
 
 
 def _convolution(inputs: int, outputs: int, size: int) -> nn.Conv2d:

@@ -1,5 +1,8 @@
 """Inference: what one does with a model and an image."""
 
+from mszoo.inference.ascent import Schedule
 from mszoo.inference.denoising import add_noise, denoise_image
+from mszoo.inference.fast import fast
+from mszoo.inference.sampling import downsample, sample, super_resolve
 
-__all__ = ["add_noise", "denoise_image"]
+__all__ = ["Schedule", "add_noise", "denoise_image", "downsample", "fast", "sample", "super_resolve"]

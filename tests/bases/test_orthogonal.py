@@ -79,8 +79,8 @@ def test_derivatives(name: str) -> None:
     low = torch.randn(1, 2, 2, 3, dtype=torch.float64, requires_grad=True)
     detail = torch.randn(1, 6, 2, 3, dtype=torch.float64, requires_grad=True)
     for check in (gradcheck, gradgradcheck):
-        assert check(basis.analyze, x)
-        assert check(basis.synthesize, (low, detail))
+        assert check(basis.analyze, x, fast_mode=True)
+        assert check(basis.synthesize, (low, detail), fast_mode=True)
 
 
 @given(any_basis, image_shape, st.sampled_from([torch.float32, torch.bfloat16, torch.float16]))

@@ -36,7 +36,7 @@ def check(path: Path, expected: Tensor, channels: int | None = None, tolerance: 
     """The file's image, from its path and from its bytes, is as expected, and a well-formed one."""
     image = read_image(path, str(path), channels)
     assert image.dtype == torch.float32
-    assert 0 <= image.min()
+    assert image.min() >= 0
     assert image.max() <= 1
     torch.testing.assert_close(image.double(), expected, **(tolerance or exact))
     assert torch.equal(read_image(path.read_bytes(), "bytes", channels), image)

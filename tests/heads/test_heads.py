@@ -243,5 +243,5 @@ class Pooled(Conditioner):
 
 @every_head
 def test_a_head_of_images_refuses_features(name: str) -> None:
-    with pytest.raises(IncompatiblePartsError, match="Pooled.*features"):
+    with pytest.raises(IncompatiblePartsError, match=r"Pooled.*features"):
         mszoo.create("head", name, Pooled(1))

@@ -1,0 +1,64 @@
+"""Linear inverse problems with a model as the prior (paper A, algorithm 4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mszoo.errors import ImageSizeError, UnsupportedError
+from mszoo.inference.ascent import OnStep, Schedule, ascend, child_generators, normal
+from mszoo.inference.operators import Operator
+from mszoo.model import MultiScaleModel
+
+__all__ = ["SOLVE", "solve"]
+
+SOLVE = Schedule(h0=0.01, beta=1.0, sigma_end=0.01)
+
+
+@torch.no_grad()
+def solve(
+    model: MultiScaleModel,
+    measurement: Tensor,
+    operator: Operator,
+    *,
+    mean_of: int = 1,
+    generator: torch.Generator | int | None = None,
+    schedule: Schedule = SOLVE,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Images that have the measurement and are likely under the model.
+
+    The ascent of :mod:`mszoo.inference.ascent` in the image, where the part that was measured is set and the rest
+    follows the whole coarse-to-fine denoiser: d = (1 - M M^T) f(y) + M (m - M^T y), f(y) = denoise(y) - y.
+
+    Args:
+        model: blind, in eval mode; :func:`mszoo.inference.fast` makes it faster.
+        measurement: (B, ...), as ``operator.forward`` gives it.
+        operator: the measurement.
+        mean_of: 1 gives a sample; more gives the mean of as many, which has the smaller error.
+        generator: a torch.Generator or a seed.
+        schedule: beta = 1 adds no noise: the likely image, with little variety.
+        on_step: called with the step, the images and their noise estimates.
+
+    Returns:
+        Images (B, C, H, W); their measurement is the given one (up to the frequencies a blur loses).
+    """
+    if not model.blind:
+        raise UnsupportedError("solving estimates the noise level from a blind denoiser; this model needs sigma")
+    m = measurement.repeat_interleave(mean_of, 0)
+    known = operator.pseudo_inverse(m)
+    if known.ndim != 4 or known.shape[1] != model.channels:
+        raise ImageSizeError(
+            f"this model takes {model.channels} channel(s), the measurement is of {tuple(known.shape)}"
+        )
+    half = torch.full_like(known, 0.5)
+
+    def direction(y: Tensor, which: Tensor) -> Tensor:
+        denoised = model.denoise(y)
+        return denoised - y + operator.pseudo_inverse(m[which] - operator.forward(denoised))
+
+    generators = child_generators(generator, len(m))
+    mean = half - operator.pseudo_inverse(operator.forward(half)) + known
+    start = mean + schedule.sigma_0 * normal(mean, generators)
+    images = ascend(direction, start, schedule, generators, 1.0, on_step)
+    return images.unflatten(0, (len(measurement), mean_of)).mean(1)

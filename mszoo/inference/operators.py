@@ -1,0 +1,190 @@
+r"""Linear measurements of images: m = A x, with what solving for x needs of A.
+
+Paper A writes the measurement as :math:`m = M^T x` with orthonormal columns, :math:`M^T M = 1`. Here
+:meth:`Operator.forward` is :math:`M^T` and :meth:`Operator.pseudo_inverse` is :math:`M`; for a measurement that is not
+orthonormal, such as a blur, the pseudo-inverse serves, and the adjoint is another map.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from mszoo.bases import Basis, check_size
+from mszoo.errors import ImageSizeError
+
+__all__ = ["Blur", "Inpainting", "Operator", "RandomProjections", "SuperResolution"]
+
+
+class Operator(ABC):
+    """A linear measurement of images of one shape (C, H, W)."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Measure: (B, C, H, W) to (B, ...)."""
+
+    @abstractmethod
+    def adjoint(self, m: Tensor) -> Tensor:
+        """The transpose of :meth:`forward`: (B, ...) to (B, C, H, W)."""
+
+    def pseudo_inverse(self, m: Tensor) -> Tensor:
+        """The smallest image with that measurement: (B, ...) to (B, C, H, W). The adjoint if A A^T = 1."""
+        return self.adjoint(m)
+
+
+class Inpainting(Operator):
+    """Some pixels are known. The measurement is an image with zeros where they are not.
+
+    Args:
+        mask: (H, W) or (C, H, W), true where the pixel is known.
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        self.mask = mask.bool()
+
+    @classmethod
+    def random_pixels(cls, size: tuple[int, int], fraction: float, seed: int = 0) -> Inpainting:
+        """A random ``fraction`` of the pixels is known, the same in all channels."""
+        height, width = size
+        order = torch.randperm(height * width, generator=torch.Generator().manual_seed(seed))
+        return cls((order < _count(fraction, height * width)).reshape(height, width))
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return torch.where(self.mask.to(x.device), x, 0)
+
+    def adjoint(self, m: Tensor) -> Tensor:  # noqa: D102
+        return self.forward(m)
+
+
+class RandomProjections(Operator):
+    """Inner products with random orthonormal vectors: a subsampled, randomized discrete cosine transform.
+
+    The pixels' signs are flipped at random, the flattened image is transformed (DCT-II, orthonormal), and a random
+    ``fraction`` of the coefficients is kept: (B, C, H, W) to (B, n).
+
+    Args:
+        shape: (C, H, W) of the images.
+        fraction: of coefficients kept, in (0, 1].
+        seed: of signs and selection.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], fraction: float, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.shape, total = shape, math.prod(shape)
+        self.signs = 2.0 * torch.randint(2, (total,), generator=generator) - 1
+        self.kept = torch.randperm(total, generator=generator)[: _count(fraction, total)].sort().values
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return _dct(x.flatten(1) * self.signs.to(x))[:, self.kept.to(x.device)]
+
+    def adjoint(self, m: Tensor) -> Tensor:  # noqa: D102
+        full = m.new_zeros(len(m), len(self.signs)).index_copy(1, self.kept.to(m.device), m)
+        return (_inverse_dct(full) * self.signs.to(m)).unflatten(1, self.shape)
+
+
+class Blur(Operator):
+    """Convolution with a kernel, periodic at the boundary.
+
+    Args:
+        kernel: (h, w), its centre at (h // 2, w // 2).
+        size: (H, W) of the images.
+        tolerance: frequencies whose gain is below this fraction of the largest count as not measured.
+    """
+
+    def __init__(self, kernel: Tensor, size: tuple[int, int], tolerance: float = 0.05) -> None:
+        if kernel.shape[0] > size[0] or kernel.shape[1] > size[1]:
+            raise ImageSizeError(f"a kernel of {tuple(kernel.shape)} does not fit images of {size}")
+        padded = torch.zeros(size, dtype=torch.float64)
+        padded[: kernel.shape[0], : kernel.shape[1]] = kernel
+        centred = padded.roll((-(kernel.shape[0] // 2), -(kernel.shape[1] // 2)), (0, 1))
+        self.size, self.gain = size, torch.fft.rfft2(centred)
+        self.inverse = torch.where(
+            self.gain.abs() >= tolerance * self.gain.abs().max(), 1 / self.gain, torch.zeros_like(self.gain)
+        )
+
+    @classmethod
+    def gaussian(cls, width: float, size: tuple[int, int], tolerance: float = 0.05) -> Blur:
+        """A Gaussian kernel of that standard deviation in pixels, cut at four of them."""
+        reach = min(math.ceil(4 * width), (min(size) - 1) // 2)
+        line = torch.exp(-torch.arange(-reach, reach + 1, dtype=torch.float64).square() / (2 * width**2))
+        kernel = torch.outer(line, line)
+        return cls(kernel / kernel.sum(), size, tolerance)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return self._filter(x, self.gain)
+
+    def adjoint(self, m: Tensor) -> Tensor:  # noqa: D102
+        return self._filter(m, self.gain.conj())
+
+    def pseudo_inverse(self, m: Tensor) -> Tensor:
+        """Divide by the gain where it was measured."""
+        return self._filter(m, self.inverse)
+
+    def _filter(self, x: Tensor, gain: Tensor) -> Tensor:
+        transformed = torch.fft.rfft2(x) * gain.to(device=x.device, dtype=torch.promote_types(x.dtype, torch.cfloat))
+        return torch.fft.irfft2(transformed, s=self.size)
+
+
+class SuperResolution(Operator):
+    """The low-pass image of a wavelet basis, in the range of the image: (B, C, H, W) to (B, C, H/factor, W/factor).
+
+    Args:
+        basis: an orthonormal wavelet basis.
+        factor: a power of two.
+    """
+
+    def __init__(self, basis: Basis, factor: int) -> None:
+        self.basis, self.factor, self.levels = basis, factor, int(math.log2(factor))
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        check_size(x.shape[-2], x.shape[-1], self.levels)
+        for _ in range(self.levels):
+            x, _ = self.basis.analyze(x)
+        return x / self.factor
+
+    def adjoint(self, m: Tensor) -> Tensor:  # noqa: D102
+        return self._synthesize(m) / self.factor
+
+    def pseudo_inverse(self, m: Tensor) -> Tensor:
+        """The image without details that has this low-pass image."""
+        return self._synthesize(m) * self.factor
+
+    def _synthesize(self, low: Tensor) -> Tensor:
+        for _ in range(self.levels):
+            low = self.basis.synthesize(low, low.repeat(1, 3, 1, 1).zero_())
+        return low
+
+
+def _count(fraction: float, total: int) -> int:
+    if not 0 < fraction <= 1:
+        raise ValueError(f"the fraction must be in (0, 1], got {fraction}")
+    return max(1, round(fraction * total))
+
+
+def _twiddle(n: int, like: Tensor) -> Tensor:
+    dtype = torch.promote_types(like.dtype, torch.cfloat)
+    angle = torch.arange(n, dtype=torch.float64, device=like.device) * (-math.pi / (2 * n))
+    scale = torch.full_like(angle, math.sqrt(2 / n))
+    scale[0] = math.sqrt(1 / n)
+    return torch.polar(scale, angle).to(dtype)
+
+
+def _dct(x: Tensor) -> Tensor:
+    """Orthonormal DCT-II along the last axis, by one FFT of the same length (Makhoul 1980)."""
+    reordered = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)
+    return (torch.fft.fft(reordered) * _twiddle(x.shape[-1], x)).real
+
+
+def _inverse_dct(c: Tensor) -> Tensor:
+    """Inverse, and transpose, of :func:`_dct`."""
+    n = c.shape[-1]
+    mirrored = torch.cat([torch.zeros_like(c[..., :1]), c[..., 1:].flip(-1)], -1)
+    weight = _twiddle(n, c)
+    reordered = torch.fft.ifft((c - 1j * mirrored) * weight.conj() / weight.abs().square()).real
+    x = torch.empty_like(c)
+    half = (n + 1) // 2
+    x[..., ::2], x[..., 1::2] = reordered[..., :half], reordered[..., half:].flip(-1)
+    return x

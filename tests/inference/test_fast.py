@@ -1,0 +1,63 @@
+"""The fast copy computes the same."""
+
+import itertools
+
+import pytest
+import torch
+
+import mszoo
+from mszoo.conditioners import BiasFreeCNN
+from mszoo.errors import UnsupportedError
+from mszoo.inference import fast
+
+
+def trained_model(norm: str, activation: str, embedding: bool) -> mszoo.MultiScaleModel:
+    """A model whose running statistics and gains are not the initial ones."""
+    torch.manual_seed(0)
+    part = {
+        "conditioner": {"name": "bias_free_cnn", "receptive_field": 9, "depth": 6, "width": 12, "norm": norm,
+                        "activation": activation, "noise_embedding": embedding},
+        "head": "denoiser",
+    }  # fmt: skip
+    model = mszoo.MultiScaleModel.from_config(
+        {"channels": 3, "basis": "db2", "levels": 2, "detail": part, "coarse": part}
+    )
+    for name, tensor in model.state_dict().items():
+        if "gain" in name or "running" in name:
+            tensor.copy_(torch.rand_like(tensor) + 0.5)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    ("norm", "activation", "embedding"),
+    list(itertools.product(["batch", "channel", "none"], ["relu", "gelu", "softplus"], [False, True])),
+)
+@pytest.mark.parametrize("size", [(8, 8), (200, 204)])  # several images at a time, and one
+def test_equal_up_to_rounding(norm, activation, embedding, size):
+    model = trained_model(norm, activation, embedding)
+    y, before = torch.rand(3, 3, *size), {k: v.clone() for k, v in model.state_dict().items()}
+    quick = fast(model)
+    with torch.inference_mode():
+        expected = model.denoise(y, 0.2)
+        torch.testing.assert_close(quick.denoise(y, 0.2), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert quick.reach == model.reach
+
+
+def test_the_norms_are_gone():
+    assert not any(isinstance(m, BiasFreeCNN) for m in fast(trained_model("batch", "relu", False)).modules())
+
+
+def test_bfloat16_is_close():
+    model = trained_model("batch", "relu", False)
+    y = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        exact, rough = model.denoise(y), fast(model, torch.bfloat16).denoise(y)
+    assert rough.dtype == torch.float32
+    assert (rough - exact).norm() < 0.05 * exact.norm()
+
+
+def test_a_fast_model_is_not_for_saving(tmp_path):
+    with pytest.raises(UnsupportedError, match="built directly"):
+        fast(trained_model("batch", "relu", False)).save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())

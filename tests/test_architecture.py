@@ -1,0 +1,78 @@
+"""Imports point one way, and listings stay light."""
+
+import ast
+from pathlib import Path
+
+import mszoo
+
+PACKAGE = Path(mszoo.__file__).parent
+# From the bottom to the top: a module imports from its own layer or from those below.
+LAYERS = [
+    {"errors", "shipped"},
+    {"registry"},
+    {"hooks", "components", "checkpoint", "recipe"},
+    {"bases", "conditioners", "heads"},
+    {"model", "objectives", "data"},
+    {"training", "inference", "evaluation", "hub"},
+    {"api", "cli", "__init__", "__main__"},
+]
+# The package itself is what users import: the command line calls its public face.
+FACE = "mszoo"
+# MultiScaleModel's convenience methods import inside their bodies.
+DELEGATES = {("model", "inference"): {"sample", "super_resolve"}}
+
+
+def layer(name: str) -> int:
+    return next(i for i, names in enumerate(LAYERS) if name in names)
+
+
+def modules() -> dict[str, Path]:
+    return {".".join(p.relative_to(PACKAGE).with_suffix("").parts): p for p in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(tree: ast.AST) -> list[tuple[str, str | None]]:
+    """(module of this package, function it is imported in, None at the top)."""
+    found = []
+
+    def visit(node: ast.AST, function: str | None) -> None:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == FACE:
+            parts = (node.module or "").split(".")[1:]
+            found.extend((parts[0] if parts else alias.name, function) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            found.extend((".".join(a.name.split(".")[1:2]), function) for a in node.names if a.name.startswith(FACE))
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            return
+        inner = node.name if isinstance(node, ast.FunctionDef) else function
+        for child in ast.iter_child_nodes(node):
+            visit(child, inner)
+
+    visit(tree, None)
+    return found
+
+
+def test_imports_point_one_way():
+    known = set().union(*LAYERS)
+    wrong = []
+    for name, path in modules().items():
+        top = name.split(".")[0]
+        assert top in known, f"{name} belongs to no layer"
+        for target, function in imports(ast.parse(path.read_text(encoding="utf-8"))):
+            if target not in known or function in DELEGATES.get((top, target), ()):
+                continue
+            if layer(target) > layer(top):
+                wrong.append(f"{name} imports {target}" + (f" in {function}" if function else ""))
+    assert not wrong
+
+
+def test_delegates_are_one_line():
+    tree = ast.parse((PACKAGE / "model.py").read_text(encoding="utf-8"))
+    functions = {f.name: f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)}
+    for name in set().union(*DELEGATES.values()):
+        body = [n for n in functions[name].body if not isinstance(n, ast.Expr)]  # without the docstring
+        assert [type(n) for n in body] == [ast.ImportFrom, ast.Return]
+
+
+def test_modules_stay_small_and_there_is_no_utils():
+    for name, path in modules().items():
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 350, name
+        assert "util" not in name
