@@ -10,13 +10,12 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import safetensors
-import safetensors.torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from mszoo.errors import CheckpointError
+
+if TYPE_CHECKING:  # listing models reads no tensors, and needs no torch
+    from torch import Tensor
 
 __all__ = ["CONFIG", "WEIGHTS", "read", "read_config", "replace_file", "write"]
 
@@ -37,17 +36,25 @@ def write(
         tensors: the model's state.
         beside: text of further files, by name (``recipe.yaml``, ``README.md``).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(config, indent=2) + "\n"
-    existing = folder / CONFIG
-    if existing.exists() and existing.read_text(encoding="utf-8") != text:
-        existing.unlink()  # weights of one model must never stand beside the config of another
-    for name, content in (beside or {}).items():
-        replace_file(folder / name, lambda p, content=content: p.write_text(content, encoding="utf-8"))
+    import safetensors.torch
+
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    data = safetensors.torch.save(contiguous, metadata={"format": "pt"})
+    data = safetensors.torch.save(contiguous, metadata={"format": "pt"})  # may fail: before anything is touched
+    texts = {**(beside or {}), CONFIG: json.dumps(config, indent=2) + "\n"}
+    folder.mkdir(parents=True, exist_ok=True)
+    if not all(_holds(folder / name, text) for name, text in texts.items()):
+        # weights of one model must never stand beside the config or recipe of another
+        (folder / CONFIG).unlink(missing_ok=True)
     replace_file(folder / WEIGHTS, lambda p: p.write_bytes(data))
-    replace_file(existing, lambda p: p.write_text(text, encoding="utf-8"))
+    for name, text in texts.items():  # the config last
+        replace_file(folder / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace") == text
+    except OSError:
+        return False
 
 
 def replace_file(path: Path, write_to: Callable[[Path], object]) -> None:
@@ -82,6 +89,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Configuration and tensors. Raises :class:`CheckpointError` naming the file that is missing or damaged."""
+    import safetensors.torch
+
     config = read_config(folder)
     try:
         return config, safetensors.torch.load_file(folder / WEIGHTS)

@@ -83,6 +83,8 @@ def _add(into: Registry, plugin: object, distribution: str, version: str) -> Non
     manager.add_hookspecs(Hooks)
     manager.register(plugin)
     manager.check_pending()
+    if not manager.get_hookcallers(plugin):
+        raise TypeError("it implements no hook of mszoo: decorate mszoo_components with @mszoo.hookimpl")
     trial = into.copy()
     for specs in manager.hook.mszoo_components():
         for spec in specs:

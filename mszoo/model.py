@@ -164,7 +164,7 @@ class MultiScaleModel(nn.Module):
         # filters of the analysis down to the coarsest image and of the synthesis back
         reach = 0 if self.basis is None else 2 * sum(2**k * self.basis.taps for k in range(self.levels))
         for j, head in enumerate(self.scales):
-            field = head.conditioner.receptive_field
+            field = head.receptive_field
             if field is None:
                 return None
             reach += 2 ** min(j + 1, self.levels) * (field // 2)

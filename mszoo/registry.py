@@ -191,7 +191,7 @@ def validate(model: type[_Schema], values: Any, owner: str) -> _Schema:
     try:
         return model.model_validate(values)
     except pydantic.ValidationError as error:
-        raise OptionsError(owner, [(_path(e["loc"]), _explain(e, model)) for e in error.errors()]) from None
+        raise OptionsError(owner, [(_path(e), _explain(e, model)) for e in error.errors()]) from None
 
 
 def natural_order(name: str) -> list[Any]:
@@ -203,7 +203,7 @@ def natural_order(name: str) -> list[Any]:
 def _options_model(cls: type, supplied: int, fixed: tuple[str, ...]) -> type[pydantic.BaseModel]:
     """A pydantic model of the keyword options in a constructor's signature."""
     try:
-        hints = typing.get_type_hints(cls.__init__)
+        hints = typing.get_type_hints(cls.__init__, include_extras=True)  # with Annotated's constraints
     except Exception:  # an annotation that exists for type checkers only
         hints = {}
     parameters = list(inspect.signature(cls).parameters.values())[supplied:]
@@ -219,9 +219,12 @@ def _options_model(cls: type, supplied: int, fixed: tuple[str, ...]) -> type[pyd
     return pydantic.create_model(cls.__name__, __config__=config, **fields)
 
 
-def _path(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    # pydantic names the branches of a union in the location; a user knows only the keys.
-    return tuple(p for p in location if not (isinstance(p, str) and re.search(r"[\[\]()]|-|^(str|int|float)$", p)))
+def _path(error: Any) -> tuple[str | int, ...]:
+    # pydantic names the branches of a union in the location; a user knows only the keys. What is unknown is a key.
+    location = error["loc"]
+    keys = len(location) - 1 if error["type"] == "extra_forbidden" else len(location)
+    branch = re.compile(r"[\[\]()]|-|^(str|int|float)$")
+    return (*(p for p in location[:keys] if isinstance(p, int) or not branch.search(p)), *location[keys:])
 
 
 def _explain(error: Any, model: type[pydantic.BaseModel]) -> str:

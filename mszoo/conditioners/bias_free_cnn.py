@@ -7,6 +7,7 @@ neighbourhood of the density that the network models.
 
 from __future__ import annotations
 
+import pydantic
 import torch
 from torch import Tensor, nn
 
@@ -79,8 +80,8 @@ class BiasFreeCNN(Conditioner):
         cond_channels: int = 0,
         *,
         receptive_field: int = 13,
-        width: int = 64,
-        depth: int | None = None,
+        width: pydantic.PositiveInt = 64,
+        depth: pydantic.PositiveInt | None = None,
         norm: Norm = "batch",
         activation: Activation = "relu",
         noise_embedding: bool = False,

@@ -55,7 +55,7 @@ class BatchScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         if self.training:
-            variance = x.float().var((0, 2, 3), unbiased=False)
+            variance = x.to(torch.promote_types(x.dtype, torch.float32)).var((0, 2, 3), unbiased=False)
             std = torch.sqrt(variance + self.eps)
             with torch.no_grad():
                 self._batches += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import warnings
 import zipfile
 from pathlib import Path
@@ -39,7 +40,7 @@ class ImageFolder(ImageDataset):
         if channels not in (1, 3):
             raise DataError(f"image files have 1 or 3 channels, the model has {channels}")
         self._path = Path(path)
-        self._zip: zipfile.ZipFile | None = None
+        self._zip: tuple[int, zipfile.ZipFile] | None = None  # process and its open file
         self._cache: dict[int, Tensor] = {}
         self._cached = 0
         self._zipped = self._path.is_file() and zipfile.is_zipfile(self._path)
@@ -83,11 +84,11 @@ class ImageFolder(ImageDataset):
         name = self._names[i]
         if not self._zipped:
             return decode(Path(name), name, self.channels)
-        if self._zip is None:
-            self._zip = zipfile.ZipFile(self._path)
+        if self._zip is None or self._zip[0] != os.getpid():  # a forked worker must not move its parent's file
+            self._zip = os.getpid(), zipfile.ZipFile(self._path)
         try:
-            content = self._zip.read(name)
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            content = self._zip[1].read(name)
+        except Exception as error:  # each compression method raises its own
             raise DataError(f"{self._path}: {name} cannot be read: {error}") from None
         return decode(content, f"{self._path}: {name}", self.channels)
 

@@ -51,12 +51,12 @@ def decode(source: Path | bytes, name: str, channels: int | None = None) -> Tens
     if image.mode in _SIXTEEN_BIT:
         array = np.asarray(image).clip(0, 65535).astype(np.uint16)
         return from_array(array if channels != 3 else np.repeat(array[..., None], 3, -1))
+    grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     elif image.mode == "F":
         raise DataError(f"{name} holds floating-point pixels of unknown range; save it with 8 or 16 bits")
-    grey = image.mode in ("1", "L") if channels is None else channels == 1
     return from_array(np.asarray(image.convert("L" if grey else "RGB")))
 
 

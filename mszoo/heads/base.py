@@ -62,6 +62,11 @@ class Head(nn.Module, ABC):
         """Whether it denoises without being told the noise level."""
         return not self.conditioner.takes_t
 
+    @property
+    def receptive_field(self) -> int | None:
+        """Side of the square that one denoised coefficient depends on; None: the whole image."""
+        return self.conditioner.receptive_field
+
     @abstractmethod
     def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
         """Estimate the clean coefficients, E[x | y, cond].
@@ -87,6 +92,12 @@ class EnergyHead(Head):
     """
 
     needs = ("takes_t", "batch_independent", "smooth")
+
+    @property
+    def receptive_field(self) -> int | None:
+        """The score at a pixel sees every output that sees the pixel, and so nearly twice the network's field."""
+        field = self.conditioner.receptive_field
+        return None if field is None else 2 * field - 1
 
     @abstractmethod
     def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:

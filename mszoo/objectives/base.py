@@ -57,7 +57,8 @@ class Draw:
 
     def uniform(self, x: Tensor) -> Tensor:
         """Uniform numbers in [0, 1): the shape, dtype and device of x (B, ...)."""
-        return self._fill(x, lambda row, generator: row.uniform_(generator=generator))
+        u = self._fill(x, lambda row, generator: row.uniform_(generator=generator))
+        return u.clamp_(max=1 - torch.finfo(x.dtype).eps / 2)  # half precision rounds up to 1
 
     def _fill(self, x: Tensor, fill: Callable[[Tensor, torch.Generator], Tensor]) -> Tensor:
         if len(x) != len(self._indices):

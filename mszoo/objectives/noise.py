@@ -24,7 +24,7 @@ class NoiseLevels(pydantic.BaseModel):
         min_sigma: smallest; positive for ``log_uniform``, unused by ``squared_uniform``.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     distribution: Literal["squared_uniform", "uniform", "log_uniform"] = "squared_uniform"
     max_sigma: pydantic.PositiveFloat = 1.0

@@ -60,6 +60,9 @@ def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
 
     training = _section(source, TrainingConfig, "training")
     if training is not None:
+        for j in training.scales or ():
+            if config and j > config.levels:
+                rows.append((("training", "scales"), f"there is no scale {j}; this model has 0 to {config.levels}"))
         optimizer = attempt((), make_optimizer, nn.Linear(2, 2), training)
         if optimizer is not None:
             attempt((), make_scheduler, optimizer, training)

@@ -63,11 +63,12 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     model = MultiScaleModel.from_config(recipe.model)
     objectives = [registry().create("objective", o.name, **o.options) for o in recipe.objectives()]
     cut, images = recipe.data.train, make_dataset(recipe.data.train, model.channels)
-    test = make_dataset(recipe.data.test, model.channels) if recipe.data.test else None
+    # the PSNR of a model that is trained in part means nothing
+    test = make_dataset(recipe.data.test, model.channels) if recipe.data.test and settings.scales is None else None
     batches = Batches(images, cut, settings, rank, processes)
     whole_batches = Batches(images, cut, settings)  # the same on every process
 
-    step = Step(model, objectives).to(memory_format=torch.channels_last)
+    step = Step(model, objectives, settings.scales).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(step, settings)
     scheduler = make_scheduler(optimizer, settings)
     wrapped, optimizer = accelerator.prepare(step, optimizer)

@@ -14,7 +14,7 @@ __all__ = ["Step"]
 
 
 class Step(nn.Module):
-    """Loss of a batch of images, summed over the scales.
+    """Loss of a batch of images, summed over the scales that are trained.
 
     Inner derivatives (the scores of energies) are taken inside this forward, so that wrapping it for data
     parallelism synchronizes the gradient of the whole loss.
@@ -22,12 +22,18 @@ class Step(nn.Module):
     Args:
         model: the chain of scales.
         objectives: one per scale, finest first.
+        scales: which scales to train; None: all. The others' weights are frozen.
     """
 
-    def __init__(self, model: MultiScaleModel, objectives: Sequence[Objective]) -> None:
+    def __init__(
+        self, model: MultiScaleModel, objectives: Sequence[Objective], scales: Sequence[int] | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.objectives = nn.ModuleList(objectives)
+        self.trained = set(range(len(objectives)) if scales is None else scales)
+        for j, head in enumerate(model.scales):
+            head.requires_grad_(j in self.trained)
 
     def forward(self, x: Tensor, draw: Draw) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (a scalar) and what to log, from images (B, C, H, W) and the step's random numbers."""
@@ -35,6 +41,8 @@ class Step(nn.Module):
         scales = zip(self.model.scales, self.objectives, self.model.decompose(x), strict=True)
         for j, (head, objective, (coefficients, cond)) in enumerate(scales):
             assert isinstance(objective, Objective)
+            if j not in self.trained:
+                continue
             of_scale = draw.scale(j)
             clean = objective.augment(coefficients, of_scale)
             y, t = objective.corrupt(clean, of_scale)

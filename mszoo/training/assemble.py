@@ -1,0 +1,75 @@
+"""Put together a model whose scales were trained by different runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mszoo.errors import TrainingError
+from mszoo.model import MultiScaleModel
+from mszoo.recipe import Source, read_recipe
+
+__all__ = ["assemble"]
+
+
+def assemble(out: Path, runs: Sequence[Path]) -> MultiScaleModel:
+    """Take each scale from the run that trained it, and write the whole model.
+
+    The stored recipe is the first run's; where another run's differs, a comment at its top says so.
+
+    Args:
+        out: folder of the assembled checkpoint.
+        runs: folders of runs of the same model, each with ``training.scales`` in its recipe.
+
+    Raises:
+        TrainingError: runs of different models, or a scale that no run trained, or more than one.
+        CheckpointError: a folder that is no whole checkpoint.
+    """
+    models = [MultiScaleModel.from_pretrained(run) for run in runs]
+    recipes = [_recipe(run) for run in runs]
+    model, first = models[0], recipes[0]
+    for run, other in zip(runs[1:], models[1:], strict=True):
+        if other.config() != model.config():
+            raise TrainingError(f"{run} is of another model than {runs[0]}: their bases, networks or heads differ")
+    trained = [_trained(recipe, model) for recipe in recipes]
+    for j in range(model.levels + 1):
+        by = [k for k, scales in enumerate(trained) if j in scales]
+        if len(by) != 1:
+            which = ", ".join(str(runs[k]) for k in by) or "none of the runs"
+            raise TrainingError(f"scale {j} was trained by {which}; exactly one run must have it in training.scales")
+        model.scales[j].load_state_dict(models[by[0]].scales[j].state_dict())
+    notes = [
+        f"# scales {sorted(scales)}{': ' + differences if differences else ''}"
+        for recipe, scales in zip(recipes, trained, strict=True)
+        for differences in [", ".join(_differences(first.values, recipe.values))]
+    ]
+    first.values["training"].pop("scales", None)
+    model.save_pretrained(out, beside={"recipe.yaml": "\n".join(["# assembled from runs of", *notes, first.text()])})
+    return model
+
+
+def _recipe(run: Path) -> Source:
+    path = run / "recipe.yaml"
+    if not path.is_file():
+        raise TrainingError(f"{run} has no recipe.yaml, which says what scales it trained")
+    return read_recipe(path)
+
+
+def _trained(recipe: Source, model: MultiScaleModel) -> set[int]:
+    scales = recipe.values.get("training", {}).get("scales")
+    return set(range(model.levels + 1)) if scales is None else set(scales)
+
+
+def _differences(base: dict[str, Any], other: dict[str, Any], path: str = "") -> list[str]:
+    """``key.path=value`` for each value of the other recipe that is not the base's, but for the scales."""
+    found = []
+    for key, value in other.items():
+        name = f"{path}{key}"
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            found += _differences(base[key], value, f"{name}.")
+        elif value != base.get(key) and name != "training.scales":
+            found.append(f"{name}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}")
+    return found
