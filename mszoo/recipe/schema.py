@@ -126,8 +126,8 @@ class TrainingConfig(_Strict):
         precision: of the forward pass.
         accumulate: number of parts in which a batch is computed, to save memory; the gradient is the same.
         clip: largest norm of the gradient; None: no clipping.
-        scales: which scales to train, 0 the finest; None: all. Scales are independent: several runs may each train some,
-            and ``mszoo assemble`` puts them together.
+        scales: which scales to train, 0 the finest; None: all. Scales are independent: several runs may each train
+            some, and ``mszoo assemble`` puts them together.
         seed: of the initial weights, the order of the images, crops, flips and noise.
         workers: processes that read images; 0: the training process itself.
         checkpoint_every: steps between checkpoints; one is always written at the end.

@@ -6,6 +6,9 @@ import skimage.data
 import torch
 from PIL import Image
 
+import mszoo
+from mszoo.conditioners.bias_free_cnn import wide_layers
+from mszoo.errors import CheckpointError
 from mszoo.evaluation import psnr
 from mszoo.hub.paper_a import convert_flat, convert_multi_scale
 
@@ -42,3 +45,69 @@ def test_cross_check(shared, crop, field, multi_scale):
         assert psnr(y, clean).item() == pytest.approx(row[0], abs=1e-3)
         with torch.inference_mode():
             assert psnr(model.denoise(y), clean).item() == pytest.approx(row[column], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("low", "details", "message"),
+    [
+        ("rf9_scale0.pt", ["rf9_scale0.pt", "rf9_scale1.pt"], "no low-pass model"),
+        ("low_40x40.pt", ["low_40x40.pt"], r"low_40x40.pt: conv_layers.0.weight takes 1 channels"),
+        ("low_40x40.pt", ["none.pt"], "no such file"),
+        ("low_40x40.pt", ["README.md"], r"README.md is no PyTorch state dict"),
+    ],
+)
+def test_files_of_another_shape(shared, low, details, message):
+    folder = shared / "reference"
+    with pytest.raises(CheckpointError, match=message):
+        convert_multi_scale(folder / low, [folder / d for d in details])
+
+
+def authors_state(field: int, depth: int = 21, inputs: int = 1, outputs: int = 1, width: int = 8) -> dict:
+    """Random weights under the authors' names, as DataParallel saves them."""
+    wide = wide_layers(field, depth) | {0, depth - 1}
+    state = {}
+    for i in range(depth):
+        size = 3 if i in wide else 1
+        shape = (outputs if i == depth - 1 else width, inputs if i == 0 else width, size, size)
+        state[f"module.conv_layers.{i}.weight"] = torch.randn(shape) / (shape[1] * size**2) ** 0.5
+    for i in range(depth - 2):
+        state[f"module.BN_layers.{i}.running_sd"] = torch.rand(1, width, 1, 1) + 0.5
+        state[f"module.BN_layers.{i}.gammas"] = torch.randn(1, width, 1, 1)
+    return state
+
+
+@pytest.mark.parametrize("prefix", ["module.", ""])
+@pytest.mark.parametrize("field", [5, 7, 9, 13, 23, 43])
+def test_shapes_say_what_the_network_is(tmp_path, prefix, field):
+    def save(name: str, state: dict):
+        torch.save({k.replace("module.", prefix): v for k, v in state.items()}, tmp_path / name)
+        return tmp_path / name
+
+    details = [save(f"{j}.pt", authors_state(field, inputs=12, outputs=9)) for j in range(3)]
+    model = convert_multi_scale(save("low.pt", authors_state(41, 20, 3, 3)), details)
+    assert (model.channels, model.levels) == (3, 3)
+    assert [h.conditioner.receptive_field for h in model.scales] == [field] * 3 + [41]
+    model.save_pretrained(tmp_path / "out")
+    y = torch.rand(1, 3, 16, 16)
+    assert torch.equal(mszoo.load(tmp_path / "out").denoise(y), model.denoise(y))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("module.BN_layers.3.gammas"), r"BN_layers\.3\.gammas is missing"),
+        (lambda s: s.update({"module.conv_layers.5.weight": torch.zeros(8, 7, 1, 1)}), r"conv_layers\.5\.weight is of"),
+        (
+            lambda s: s.update({"module.conv_layers.5.weight": torch.zeros(8, 8, 3, 3)}),
+            r"conv_layers\.\d+\.weight is of",
+        ),
+        (lambda s: s.update({"module.fc.weight": torch.zeros(2)}), r"'module\.fc\.weight' is not one of paper A's"),
+        (lambda s: s.pop("module.conv_layers.0.weight"), "not numbered"),
+    ],
+)
+def test_damaged_state_dicts(tmp_path, change, message):
+    state = authors_state(13)
+    change(state)
+    torch.save(state, tmp_path / "bad.pt")
+    with pytest.raises(CheckpointError, match=message):
+        convert_flat(tmp_path / "bad.pt")

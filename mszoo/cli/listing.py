@@ -1,0 +1,90 @@
+"""Verbs that show what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from mszoo.cli.output import ModelName, console, print_psnr, table
+
+
+def components(
+    kind: Annotated[str | None, typer.Argument(help="basis, conditioner, head, objective or dataset.")] = None,
+    pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'db*'.")] = "*",
+) -> None:
+    """List the parts a recipe can name, and who provides them."""
+    from mszoo.hooks import registry
+
+    names = set(registry().names(kind, pattern))
+    rows = table("kind", "name", "what it is", "provided by")
+    for spec in registry():
+        if kind in (None, spec.kind) and spec.listed and spec.name in names:
+            rows.add_row(spec.kind, spec.name, spec.summary, f"{spec.distribution} {spec.version}".strip())
+    console.print(rows)
+
+
+def recipes() -> None:
+    """List the recipes that come with the package."""
+    from mszoo.recipe import read_recipe
+    from mszoo.shipped import shipped_files
+
+    rows = table("name", "what it trains", "file")
+    for name, path in shipped_files("recipes", ".yaml").items():
+        rows.add_row(name, read_recipe(path).values.get("description", ""), str(path))
+    console.print(rows)
+
+
+def models(pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'photo*'.")] = "*") -> None:
+    """List the models that come with the package."""
+    import mszoo
+    from mszoo.hub import find
+
+    rows = table("name", "size", "what it is")
+    for name in mszoo.list_models(pattern):
+        folder = find(name)
+        size = (folder / "model.safetensors").stat().st_size / 2**20
+        rows.add_row(name, f"{size:.1f} MiB", recipe_key(folder, "description"))
+    console.print(rows)
+
+
+def info(
+    model: ModelName,
+) -> None:
+    """Show what a model is made of, and how well it does."""
+    import mszoo
+    from mszoo.evaluation import read_results
+    from mszoo.hub import find
+
+    folder, loaded = find(model), mszoo.load(model)
+    config = loaded.config()
+    console.print(f"[bold]{escape(model)}[/]  {escape(recipe_key(folder, 'description'))}")
+    basis = f"{config['basis']['name']} basis, {loaded.levels} levels" if loaded.levels else "no basis"
+    told = "blind" if loaded.blind else "needs sigma"
+    total = sum(p.numel() for p in loaded.parameters())
+    console.print(f"{loaded.channels} channel(s), {basis}, {told}, {total:,} parameters")
+    rows = table("scale", "conditioner", "receptive field", "head", "parameters")
+    for j, head in enumerate(loaded.scales):
+        field = head.conditioner.receptive_field
+        scale = f"{j} (details)" if j < loaded.levels else f"{j} (coarse)"
+        count = sum(p.numel() for p in head.parameters())
+        network = head.conditioner.part.name
+        rows.add_row(scale, network, str(field or "whole image"), head.part.name, f"{count:,}")
+    console.print(rows)
+    for result in read_results(folder):
+        print_psnr(result)
+    if terms := recipe_key(folder, "publication", "data_terms"):
+        console.print(escape(terms))
+
+
+def recipe_key(folder: Path, *keys: str) -> str:
+    """A text in a checkpoint's recipe; empty if there is none."""
+    from mszoo.recipe import read_recipe
+
+    path = folder / "recipe.yaml"
+    value: Any = read_recipe(path).values if path.is_file() else {}
+    for key in keys:
+        value = value.get(key, "") if isinstance(value, dict) else ""
+    return str(value or "")

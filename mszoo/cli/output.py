@@ -1,0 +1,73 @@
+"""What every verb prints with: consoles, tables, and the reading of numbers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from mszoo.errors import MszooError
+
+__all__ = [
+    "Device",
+    "ModelName",
+    "ModelOption",
+    "console",
+    "errors",
+    "fail",
+    "number",
+    "print_error",
+    "print_psnr",
+    "table",
+]
+
+# Lines of a pipe or a file are not wrapped at a terminal's width.
+console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
+errors = Console(stderr=True, highlight=False)
+
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
+ModelName = Annotated[str, typer.Argument(help="A packaged model's name, or a checkpoint folder.")]
+ModelOption = Annotated[str, typer.Option("--model", help="A packaged model's name, or a checkpoint folder.")]
+
+
+def print_error(message: str, kind: str = "[bold red]error:[/]") -> None:
+    """One message on standard error."""
+    errors.print(f"{kind} {escape(message)}", soft_wrap=True)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Print an error and leave with an exit code."""
+    print_error(message)
+    sys.exit(code)
+
+
+def number(text: str, option: str) -> float:
+    """0.1, or a fraction such as 25/255."""
+    try:
+        above, _, below = text.partition("/")
+        value = float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        raise MszooError(f"{option}: {text!r} is no number; write 0.1, or 25/255") from None
+    if not 0 <= value < float("inf"):
+        raise MszooError(f"{option}: the noise level must be 0 or more, got {text}")
+    return value
+
+
+def table(*columns: str) -> Table:
+    """A plain table."""
+    return Table(*(Column(c, overflow="fold") for c in columns), box=None, header_style="bold", pad_edge=False)
+
+
+def print_psnr(result: Any) -> None:
+    """PSNR per noise level; a :class:`mszoo.evaluation.Result`."""
+    count = f"{result.rows[0].images} image(s)" if result.rows else "no images"
+    console.print(f"{escape(result.data)}: PSNR in dB, mean of per-image values, {count}, noise seed {result.seed}")
+    rows = table("sigma", "sigma x 255", "noisy", "denoised")
+    for row in result.rows:
+        rows.add_row(f"{row.sigma:.4g}", f"{row.sigma * 255:.4g}", f"{row.noisy:.2f}", f"{row.denoised:.2f}")
+    console.print(rows)

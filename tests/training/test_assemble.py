@@ -1,0 +1,65 @@
+"""Scales are independent: trained apart and put together, they are what one run makes of them."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+import mszoo
+from mszoo.errors import CheckpointError, MszooError, RecipeError
+from mszoo.recipe import read_recipe
+from mszoo.training import assemble, check, train
+
+SMALL = [
+    *("training.steps=6", "training.batch_size=2", "training.warmup=0", "training.calibration_batches=2"),
+    *("data.train.crop=16", "data.test=null"),
+]
+
+
+def run(out: Path, *overrides: str) -> Path:
+    train(read_recipe("smoke-denoiser", [*SMALL, *overrides]), out)
+    return out
+
+
+def test_trained_apart_and_assembled_is_bitwise_one_run(tmp_path):
+    whole = run(tmp_path / "whole")
+    runs = [run(tmp_path / "a", "training.scales=[0, 2]"), run(tmp_path / "b", "training.scales=[1]")]
+    assemble(tmp_path / "out", runs)
+    one, other = (safetensors.torch.load_file(f / "model.safetensors") for f in (whole, tmp_path / "out"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[k], other[k]) for k in one)
+    check(read_recipe(tmp_path / "out" / "recipe.yaml"))
+    assert mszoo.load(tmp_path / "out").denoise(torch.rand(1, 1, 8, 8)).isfinite().all()
+
+
+def test_the_assembled_recipe_tells_what_differs(tmp_path):
+    runs = [
+        run(tmp_path / "a", "training.scales=[0, 1]"),
+        run(tmp_path / "b", "training.scales=[2]", "training.steps=4"),
+    ]
+    assemble(tmp_path / "out", runs)
+    notes = [r for r in (tmp_path / "out" / "recipe.yaml").read_text().splitlines() if r.startswith("#")]
+    assert notes == ["# assembled from runs of", "# scales [0, 1]", "# scales [2]: training.steps=4"]
+    assert "scales" not in read_recipe(tmp_path / "out" / "recipe.yaml").values["training"]
+
+
+def test_runs_that_make_no_whole(tmp_path):
+    a, b = run(tmp_path / "a", "training.scales=[0, 1]"), run(tmp_path / "b", "training.scales=[1, 2]")
+    other = run(tmp_path / "c", "training.scales=[2]", "model.basis=db2")
+    for runs, message in [
+        ([a], "scale 2 was trained by none of the runs"),
+        ([a, b], "scale 1 was trained by"),
+        ([a, other], "another model"),
+    ]:
+        with pytest.raises(MszooError, match=message):
+            assemble(tmp_path / "out", runs)
+    with pytest.raises(CheckpointError, match=r"no config\.json"):
+        assemble(tmp_path / "out", [a, tmp_path])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("scales", ["[3]", "[]", "[-1]", "all"])
+def test_scales_that_are_not_there(scales):
+    with pytest.raises(RecipeError, match=r"training\.scales"):
+        check(read_recipe("smoke-denoiser", [f"training.scales={scales}"]))
