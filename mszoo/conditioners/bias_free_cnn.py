@@ -125,13 +125,12 @@ class BiasFreeCNN(Conditioner):
         """The same function with its norms folded into its convolutions; itself where they cannot be."""
         if self.embedding is not None or any(isinstance(norm, ChannelScale) for norm in self.norms):
             return self
-        inner = [
-            convolution.weight * (norm.gain / norm.running_std)[:, None, None, None]
-            if isinstance(norm, BatchScale)
-            else convolution.weight
-            for convolution, norm in zip(self.inner, self.norms, strict=True)
-        ]
-        weights = [w.detach() for w in (self.first.weight, *inner, self.last.weight)]
+        weights = [self.first.weight]
+        for convolution, norm in zip(self.inner, self.norms, strict=True):
+            assert isinstance(convolution, nn.Conv2d)
+            scale = norm.gain / norm.running_std if isinstance(norm, BatchScale) else torch.ones(())
+            weights.append(convolution.weight * scale.reshape(-1, 1, 1, 1))
+        weights = [w.detach() for w in (*weights, self.last.weight)]
         return FoldedCNN(self.channels, self.cond_channels, weights, self.activation, self._receptive_field, dtype)
 
 

@@ -99,7 +99,7 @@ def test_shapes_say_what_the_network_is(tmp_path, prefix, field):
         (lambda s: s.update({"module.conv_layers.5.weight": torch.zeros(8, 7, 1, 1)}), r"conv_layers\.5\.weight is of"),
         (
             lambda s: s.update({"module.conv_layers.5.weight": torch.zeros(8, 8, 3, 3)}),
-            r"conv_layers\.\d+\.weight is of",
+            r"\.weight is of",
         ),
         (lambda s: s.update({"module.fc.weight": torch.zeros(2)}), r"'module\.fc\.weight' is not one of paper A's"),
         (lambda s: s.pop("module.conv_layers.0.weight"), "not numbered"),

@@ -34,11 +34,9 @@ def test_trained_apart_and_assembled_is_bitwise_one_run(tmp_path):
 
 
 def test_the_assembled_recipe_tells_what_differs(tmp_path):
-    runs = [
-        run(tmp_path / "a", "training.scales=[0, 1]"),
-        run(tmp_path / "b", "training.scales=[2]", "training.steps=4"),
-    ]
-    assemble(tmp_path / "out", runs)
+    fine = run(tmp_path / "a", "training.scales=[0, 1]")
+    coarse = run(tmp_path / "b", "training.scales=[2]", "training.steps=4")
+    assemble(tmp_path / "out", [fine, coarse])
     notes = [r for r in (tmp_path / "out" / "recipe.yaml").read_text().splitlines() if r.startswith("#")]
     assert notes == ["# assembled from runs of", "# scales [0, 1]", "# scales [2]: training.steps=4"]
     assert "scales" not in read_recipe(tmp_path / "out" / "recipe.yaml").values["training"]
