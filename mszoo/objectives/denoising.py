@@ -1,6 +1,8 @@
 r"""Paper A's objective: the squared error of the denoised coefficients.
 
-.. math:: \mathcal L = \frac1B \sum_i \lVert \mathrm{denoise}(x_i + \sigma_i z_i, \sigma_i^2, c_i) - x_i \rVert^2
+.. math::
+    \mathcal L = \frac1B \sum_i \sigma_i^{-e}
+        \lVert \mathrm{denoise}(x_i + \sigma_i z_i, \sigma_i^2, c_i) - x_i \rVert^2
 
 The minimizer is the posterior mean, whatever the distribution of the noise levels. Only the coefficients are
 noisy; the condition is clean.
@@ -17,17 +19,25 @@ from mszoo.objectives.noise import NoiseLevels
 __all__ = ["Denoising"]
 
 
+_LEAST = 1e-6  # noise variance below which the weight grows no more
+
+
 class Denoising(Objective):
     """Squared error summed over coefficients, averaged over images. Trains any head, through ``denoise``.
 
     Args:
         noise: distribution of the noise level; see :class:`NoiseLevels`.
+        weight_exponent: e, of a weight sigma^-e on each image's error. 0 is paper A's plain squared error, which the
+            highest noise dominates; 1 makes all noise levels count about alike.
         random_intensity: scale each clean image by a uniform factor in [0, 1] first (paper A's low-pass model,
             which must know dark images too; not for conditional scales, whose condition is not scaled).
     """
 
-    def __init__(self, *, noise: NoiseLevels | None = None, random_intensity: bool = False) -> None:
+    def __init__(
+        self, *, noise: NoiseLevels | None = None, weight_exponent: float = 0.0, random_intensity: bool = False
+    ) -> None:
         super().__init__()
+        self.weight_exponent = weight_exponent
         self.noise = noise or NoiseLevels()
         self.random_intensity = random_intensity
 
@@ -45,4 +55,5 @@ class Denoising(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See :meth:`Objective.loss`. Logs the mean squared error per coefficient."""
         error = (head.denoise(y, t, cond) - x).float().square().flatten(1)
-        return error.sum(1).mean(), {"mse": error.detach().mean()}
+        weight = t.float().clamp_min(_LEAST).pow(-self.weight_exponent / 2)
+        return (weight * error.sum(1)).mean(), {"mse": error.detach().mean()}

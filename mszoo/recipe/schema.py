@@ -128,6 +128,7 @@ class TrainingConfig(_Strict):
         clip: largest norm of the gradient; None: no clipping.
         scales: which scales to train, 0 the finest; None: all. Scales are independent: several runs may each train
             some, and ``mszoo assemble`` puts them together.
+        init: a checkpoint folder (or packaged model) of the same model, whose weights to start from; None: fresh ones.
         seed: of the initial weights, the order of the images, crops, flips and noise.
         workers: processes that read images; 0: the training process itself.
         checkpoint_every: steps between checkpoints; one is always written at the end.
@@ -144,6 +145,7 @@ class TrainingConfig(_Strict):
     accumulate: PositiveInt = 1
     clip: PositiveFloat | None = None
     scales: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None
+    init: str | None = None
     seed: NonNegativeInt = 0
     workers: NonNegativeInt = 0
     checkpoint_every: PositiveInt = 1000

@@ -16,6 +16,7 @@ from mszoo.data import ImageDataset
 from mszoo.errors import TrainingError
 from mszoo.evaluation import psnr_curve
 from mszoo.hooks import registry
+from mszoo.hub import find
 from mszoo.model import MultiScaleModel
 from mszoo.recipe import DatasetConfig, Recipe, Source
 from mszoo.training import state
@@ -62,6 +63,8 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     torch.manual_seed(settings.seed)
     model = MultiScaleModel.from_config(recipe.model)
     objectives = [registry().create("objective", o.name, **o.options) for o in recipe.objectives()]
+    if settings.init is not None:
+        start_from(model, settings.init)
     cut, images = recipe.data.train, make_dataset(recipe.data.train, model.channels)
     # the PSNR of a model that is trained in part means nothing
     test = make_dataset(recipe.data.test, model.channels) if recipe.data.test and settings.scales is None else None
@@ -164,6 +167,14 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
             f"ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {expected} -m mszoo train ..."
         )
     return accelerator
+
+
+def start_from(model: MultiScaleModel, name_or_folder: str) -> None:
+    """Take over a checkpoint's weights. Raises :class:`TrainingError` when it is of another model."""
+    other = MultiScaleModel.from_pretrained(find(name_or_folder))
+    if other.config() != model.config():
+        raise TrainingError(f"training.init: {name_or_folder} is another model: its basis, networks or heads differ")
+    model.load_state_dict(other.state_dict())
 
 
 def make_dataset(config: DatasetConfig, channels: int) -> ImageDataset:

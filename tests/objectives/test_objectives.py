@@ -225,3 +225,16 @@ def test_random_intensity_scales_each_image_by_one_factor() -> None:
     # The noise that follows has nothing to do with the factor.
     _, t = scaled.corrupt(augmented, draw)
     assert abs(torch.corrcoef(torch.stack([factor, t.sqrt().sqrt()]))[0, 1]) < 0.25
+
+
+def test_the_weight_is_a_power_of_each_images_sigma():
+    class Off(torch.nn.Module):
+        def denoise(self, y, t, cond):
+            return torch.ones_like(y)
+
+    x, t = torch.zeros(3, 1, 2, 2), torch.tensor([0.01, 0.25, 4.0])
+    for exponent in (0.0, 1.0, 2.0):
+        loss, _ = mszoo.create("objective", "denoising", weight_exponent=exponent).loss(Off(), x, x, t, None)
+        torch.testing.assert_close(loss, (4 * t.sqrt() ** -exponent).mean())
+    loss, _ = mszoo.create("objective", "denoising", weight_exponent=1.0).loss(Off(), x, x, torch.zeros(3), None)
+    assert loss.isfinite()

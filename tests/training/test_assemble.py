@@ -61,3 +61,14 @@ def test_runs_that_make_no_whole(tmp_path):
 def test_scales_that_are_not_there(scales):
     with pytest.raises(RecipeError, match=r"training\.scales"):
         check(read_recipe("smoke-denoiser", [f"training.scales={scales}"]))
+
+
+def test_a_run_can_start_from_another_model(tmp_path):
+    first = run(tmp_path / "first")
+    still = run(tmp_path / "still", f"training.init={first}", "training.optimizer.lr=0", "training.ema=null")
+    one, other = (safetensors.torch.load_file(f / "model.safetensors") for f in (first, still))
+    assert all(torch.equal(one[k], other[k]) for k in one if "running" not in k)
+    with pytest.raises(MszooError, match=r"training\.init: .* is another model"):
+        run(tmp_path / "other", f"training.init={first}", "model.basis=db2")
+    with pytest.raises(CheckpointError, match="no packaged model and no folder 'nowhere'"):
+        run(tmp_path / "none", "training.init=nowhere")
