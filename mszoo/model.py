@@ -8,9 +8,9 @@ head on the coarsest image. With J = 0 there is no basis, and the coarse head is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from mszoo.heads.base import per_image
 from mszoo.hooks import registry
 from mszoo.recipe.schema import ModelConfig, NamedConfig, ScaleConfig
 from mszoo.registry import validate
+
+if TYPE_CHECKING:
+    from mszoo.inference import Operator
 
 __all__ = ["MultiScaleModel"]
 
@@ -203,17 +206,24 @@ class MultiScaleModel(nn.Module):
             ImageSizeError: wrong number of channels, or sides that need ``pad``.
             UnsupportedError: no sigma, for a model that is not blind.
         """
-        if sigma is None and not self.blind:
-            raise UnsupportedError(
-                "this model is not blind: give the noise's standard deviation, denoise(y, sigma) "
-                "(on the command line: --sigma)"
-            )
-        t = None if sigma is None else _per_image(sigma, y, "sigma").square()
+        t = self._variance(y, sigma)
         if pad:
             self._check(y, split=False)
             height, width = y.shape[-2:]
             return self._denoise(pad_to_multiple(y, 2**self.levels), t)[..., :height, :width]
         return self._denoise(y, t)
+
+    def denoise_scales(self, y: Tensor, sigma: float | Tensor | None = None) -> list[Tensor]:
+        """Every scale's estimate on the way to :meth:`denoise`, finest first.
+
+        Args:
+            y: noisy image (B, C, H, W), the clean one in [0, 1].
+            sigma: as for :meth:`denoise`.
+
+        Returns:
+            Denoised images x_0 ... x_J in orthonormal units: x_j is (B, C, H / 2^j, W / 2^j), 2^j times local means.
+        """
+        return list(self._estimates(y, self._variance(y, sigma)))[::-1]
 
     def score(self, y: Tensor, t: float | Tensor) -> Tensor:
         """Gradient of log p(y | t) at noise variance t, a float or (B,); the shape of y.
@@ -246,18 +256,40 @@ class MultiScaleModel(nn.Module):
 
         return super_resolve(self, low, factor, **options)
 
+    def solve(self, measurement: Tensor, operator: Operator, **options: Any) -> Tensor:
+        """Images that have a measurement and are likely; see :func:`mszoo.inference.solve`."""
+        from mszoo.inference import solve
+
+        return solve(self, measurement, operator, **options)
+
     def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """Same as :meth:`denoise`."""
         return self.denoise(y, sigma)
 
     # ---- inside ----------------------------------------------------------------------------------------------
 
+    def _variance(self, y: Tensor, sigma: float | Tensor | None) -> Tensor | None:
+        if sigma is not None:
+            return _per_image(sigma, y, "sigma").square()
+        if not self.blind:
+            raise UnsupportedError(
+                "this model is not blind: give the noise's standard deviation, denoise(y, sigma) "
+                "(on the command line: --sigma)"
+            )
+        return None
+
     def _denoise(self, y: Tensor, t: Tensor | None) -> Tensor:
+        *_, x = self._estimates(y, t)
+        return x
+
+    def _estimates(self, y: Tensor, t: Tensor | None) -> Iterator[Tensor]:
+        """Denoised x_J, ..., x_0 (paper A, algorithm 1)."""
         *details, (low, _) = self.decompose(y)
         x = self.coarse.denoise(low, t)
+        yield x
         for head, (detail, _) in zip(reversed(self.scales[:-1]), reversed(details), strict=True):
             x = self.basis.synthesize(x, head.denoise(detail, t, x))  # type: ignore[union-attr]
-        return x
+            yield x
 
     def _energy_head(self, y: Tensor) -> EnergyHead:
         if self.levels:

@@ -19,7 +19,7 @@ LAYERS = [
 # The package itself is what users import: the command line calls its public face.
 FACE = "mszoo"
 # MultiScaleModel's convenience methods import inside their bodies.
-DELEGATES = {("model", "inference"): {"sample", "super_resolve"}}
+DELEGATES = {("model", "inference"): {"sample", "super_resolve", "solve"}}
 
 
 def layer(name: str) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mszoo.cli import listing, training, using
+from mszoo.cli import generating, listing, training, using
 from mszoo.cli.output import console, fail, print_error
 from mszoo.errors import MszooError
 
@@ -24,8 +24,10 @@ for verb in (
     *(listing.components, listing.recipes, listing.models, listing.info),
     *(training.train, training.assemble),
     *(using.denoise, using.evaluate, using.demo),
+    *(generating.sample, generating.solve),
 ):
     app.command()(verb)
+app.command("super-resolve")(generating.super_resolve)
 convert = typer.Typer(help="Turn other people's checkpoints into mszoo's.", no_args_is_help=True)
 convert.command("paper-a")(training.convert_paper_a)
 app.add_typer(convert, name="convert")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from mszoo.cli.output import Device, ModelName, ModelOption, console, errors, number, print_error, print_psnr, table
+from mszoo.cli.output import Device, ModelOption, console, errors, number, print_error, print_psnr, table
 from mszoo.errors import MszooError
 
 
@@ -54,29 +54,59 @@ def denoise(
 
 
 def evaluate(
-    model: ModelName,
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Packaged models, or checkpoint folders.")],
     data: Annotated[str | None, typer.Option(help="Folder, zip or glob of images; by default the astronaut.")] = None,
     sigma: Annotated[list[str] | None, typer.Option(help="Noise level; give it several times. 0.1, or 25/255.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for psnr.csv and plots: against noise level and receptive field.")
+    ] = None,
+    pixel: Annotated[
+        list[str] | None,
+        typer.Option(help="ROW,COLUMN of the first image: draw the filter applied there into --out. Several times."),
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Measure denoising: PSNR per noise level. A checkpoint folder keeps the result in evaluation.json."""
     import mszoo
-    from mszoo.evaluation import Result, psnr_curve, write_result
+    from mszoo.evaluation import PsnrRow, Result, compare, write_csv, write_result
     from mszoo.hub import find, packaged_models
     from mszoo.inference import fast
 
-    folder, loaded = find(model), fast(mszoo.load(model, device))
+    if pixel and out is None:
+        raise MszooError("--pixel draws a picture: say where with --out FOLDER")
+    pixels = [coordinates(p) for p in pixel or ()]
+    loaded = {Path(name).name if Path(name).is_dir() else name: fast(mszoo.load(name, device)) for name in models}
+    if len(loaded) < len(models):
+        raise MszooError("two of the models have the same name")
     sigmas = [number(s, "--sigma") for s in sigma or ("0.05", "25/255", "50/255", "0.4", "0.8")]
+    channels = max(m.channels for m in loaded.values())
     if data is None:
-        name, images = "photographs", mszoo.create("dataset", "photographs", loaded.channels, split="test")
+        name, images = "photographs", mszoo.create("dataset", "photographs", channels, split="test")
     else:
-        name, images = Path(data).stem, mszoo.create("dataset", "image_folder", loaded.channels, path=data)
-    with errors.status(f"denoising {len(images)} images at {len(sigmas)} noise levels"):
-        result = Result(name, seed, list(psnr_curve(loaded, images, sigmas, seed)))
-    print_psnr(result)
-    if model not in packaged_models():
-        write_result(folder, result)
+        name, images = Path(data).stem, mszoo.create("dataset", "image_folder", channels, path=data)
+    rows = []
+    for source, (title, model) in zip(models, loaded.items(), strict=True):
+        with errors.status(f"{title}: denoising {len(images)} images at {len(sigmas)} noise levels"):
+            measured = list(compare({title: model}, images, sigmas, seed))
+        rows += measured
+        result = Result(name, seed, [PsnrRow(r.sigma, r.noisy, r.denoised, r.images) for r in measured])
+        if len(models) > 1:
+            console.print(f"[bold]{escape(title)}[/]")
+        print_psnr(result)
+        if source not in packaged_models():
+            write_result(find(source), result)
+    if out is None:
+        return
+    from mszoo.evaluation import plots
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_csv(rows, out / "psnr.csv")
+    plots.plot_noise_levels(rows, out / "psnr-noise.png")
+    plots.plot_receptive_fields(rows, out / "psnr-receptive-field.png")
+    for title, model in loaded.items() if pixels else ():
+        draw_filters(model, images[0], pixels, sigmas[-1], out / f"filters-{title}.png", seed)
+    console.print(f"wrote {escape(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
 
 
 def demo(
@@ -96,6 +126,27 @@ def demo(
     console.print(rows)
     draw(panels, model, out)
     console.print(f"wrote {escape(str(out))}")
+
+
+def draw_filters(model: Any, clean: Any, pixels: list[tuple[int, int]], sigma: float, path: Path, seed: int) -> None:
+    """The filters that a model applies at some pixels of a noisy image (C, H, W), as a picture."""
+    from mszoo.evaluation import adaptive_filters
+    from mszoo.evaluation.plots import plot_filters
+    from mszoo.inference import add_noise
+
+    unit = 2**model.levels
+    height, width = (side // unit * unit for side in clean.shape[-2:])
+    y = add_noise(clean[None, : model.channels, :height, :width], sigma, seed, 0)[0]
+    plot_filters(y, adaptive_filters(model, y, pixels, None if model.blind else sigma), pixels, path)
+
+
+def coordinates(text: str) -> tuple[int, int]:
+    """``80,60`` as (80, 60)."""
+    try:
+        row, column = map(int, text.split(","))
+    except ValueError:
+        raise MszooError(f"--pixel: {text!r} is no ROW,COLUMN; write 80,60") from None
+    return row, column
 
 
 def pairs(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:

@@ -3,6 +3,22 @@
 from mszoo.inference.ascent import Schedule
 from mszoo.inference.denoising import add_noise, denoise_image
 from mszoo.inference.fast import fast
+from mszoo.inference.inverse import solve
+from mszoo.inference.operators import Blur, Inpainting, Operator, RandomProjections, SuperResolution
 from mszoo.inference.sampling import downsample, sample, super_resolve
 
-__all__ = ["Schedule", "add_noise", "denoise_image", "downsample", "fast", "sample", "super_resolve"]
+__all__ = [
+    "Blur",
+    "Inpainting",
+    "Operator",
+    "RandomProjections",
+    "Schedule",
+    "SuperResolution",
+    "add_noise",
+    "denoise_image",
+    "downsample",
+    "fast",
+    "sample",
+    "solve",
+    "super_resolve",
+]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mszoo.bases import Basis, check_size
-from mszoo.errors import ImageSizeError
+from mszoo.errors import ImageSizeError, UnsupportedError
 
 __all__ = ["Blur", "Inpainting", "Operator", "RandomProjections", "SuperResolution"]
 
@@ -133,11 +133,16 @@ class SuperResolution(Operator):
 
     Args:
         basis: an orthonormal wavelet basis.
-        factor: a power of two.
+        factor: a power of two, 2 or more.
+
+    Raises:
+        UnsupportedError: another factor.
     """
 
     def __init__(self, basis: Basis, factor: int) -> None:
-        self.basis, self.factor, self.levels = basis, factor, int(math.log2(factor))
+        self.basis, self.factor, self.levels = basis, factor, factor.bit_length() - 1
+        if factor < 2 or factor != 2**self.levels:
+            raise UnsupportedError(f"the factor is a power of two, 2 or more, got {factor}")
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         check_size(x.shape[-2], x.shape[-1], self.levels)

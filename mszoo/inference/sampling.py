@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,6 +11,7 @@ from mszoo.bases import check_size
 from mszoo.errors import ImageSizeError, UnsupportedError
 from mszoo.heads.base import Head, per_image
 from mszoo.inference.ascent import OnStep, Schedule, ascend, child_generators, normal
+from mszoo.inference.operators import SuperResolution
 from mszoo.model import MultiScaleModel
 
 __all__ = ["COARSE", "DETAIL", "downsample", "sample", "super_resolve"]
@@ -95,7 +95,9 @@ def super_resolve(
     Raises:
         UnsupportedError: a factor that is no power of two, or more than the model has levels for.
     """
-    levels = _levels(factor)
+    if model.basis is None:
+        raise UnsupportedError("this model has no basis, and so no finer scales to draw")
+    levels = SuperResolution(model.basis, factor).levels
     if levels > model.levels:
         raise UnsupportedError(
             f"this model of {model.levels} levels enlarges by at most {2**model.levels}, not by {factor}"
@@ -113,13 +115,9 @@ def downsample(model: MultiScaleModel, x: Tensor, factor: int) -> Tensor:
 
     (B, C, H, W) to (B, C, H/factor, W/factor), the factor a power of two.
     """
-    levels = _levels(factor)
     if model.basis is None:
         raise UnsupportedError("this model has no basis to downsample with")
-    check_size(x.shape[-2], x.shape[-1], levels)
-    for _ in range(levels):
-        x, _ = model.basis.analyze(x)
-    return x / factor
+    return SuperResolution(model.basis, factor).forward(x)
 
 
 def _refine(
@@ -169,10 +167,3 @@ def _stretch(x: Tensor, lowest: float, highest: float) -> Tensor:
     low, high = x.flatten(1).amin(1), x.flatten(1).amax(1)
     slope = (highest - lowest) / (high - low).clamp_min(1e-12)
     return lowest + (x - per_image(low, x)) * per_image(slope, x)
-
-
-def _levels(factor: int) -> int:
-    levels = round(math.log2(factor)) if factor > 0 else 0
-    if levels < 1 or 2**levels != factor:
-        raise UnsupportedError(f"the factor is a power of two, 2 or more, got {factor}")
-    return levels
