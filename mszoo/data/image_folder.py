@@ -8,10 +8,11 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import pydantic
 from torch import Tensor
 
 from mszoo.data.base import ImageDataset
-from mszoo.data.images import SUFFIXES, decode, to_unit
+from mszoo.data.images import SUFFIXES, Grey, decode, to_unit
 from mszoo.errors import DataError
 from mszoo.registry import natural_order
 
@@ -30,13 +31,24 @@ class ImageFolder(ImageDataset):
         channels: 1 or 3; files are converted.
         path: a folder (searched through all its subfolders), a ``.zip`` file, a glob such as ``"data/*/*.png"``, or one
             image file.
+        grey: how colour becomes grey: ``luma`` (Pillow's weights) or ``mean`` (of red, green and blue: paper A's).
+        border: rows cut off at the top and at the bottom, and columns left and right.
 
     Raises:
         DataError: nothing there, or no readable image.
     """
 
-    def __init__(self, channels: int, *, path: str) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        path: str,
+        grey: Grey = "luma",
+        border: tuple[pydantic.NonNegativeInt, pydantic.NonNegativeInt] = (0, 0),
+    ) -> None:
         super().__init__(channels)
+        self._grey: Grey = grey
+        self._border = border
         if channels not in (1, 3):
             raise DataError(f"image files have 1 or 3 channels, the model has {channels}")
         self._path = Path(path)
@@ -81,16 +93,23 @@ class ImageFolder(ImageDataset):
         return sorted((n for n in names if not n.startswith("__MACOSX")), key=natural_order)
 
     def _decode(self, i: int) -> Tensor:
+        image, (rows, columns) = self._read(i), self._border
+        height, width = image.shape[-2:]
+        if height <= 2 * rows or width <= 2 * columns:
+            raise DataError(f"{self._names[i]} is {height}x{width}: nothing is left inside its border")
+        return image[..., rows : height - rows, columns : width - columns].contiguous()
+
+    def _read(self, i: int) -> Tensor:
         name = self._names[i]
         if not self._zipped:
-            return decode(Path(name), name, self.channels)
+            return decode(Path(name), name, self.channels, self._grey)
         if self._zip is None or self._zip[0] != os.getpid():  # a forked worker must not move its parent's file
             self._zip = os.getpid(), zipfile.ZipFile(self._path)
         try:
             content = self._zip[1].read(name)
         except Exception as error:  # each compression method raises its own
             raise DataError(f"{self._path}: {name} cannot be read: {error}") from None
-        return decode(content, f"{self._path}: {name}", self.channels)
+        return decode(content, f"{self._path}: {name}", self.channels, self._grey)
 
     def _store(self, i: int, image: Tensor) -> Tensor:
         size = image.numel() * image.element_size()

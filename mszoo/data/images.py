@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from mszoo.errors import DataError
 
-__all__ = ["SUFFIXES", "decode", "encode", "from_array", "read_image", "to_unit", "write_image"]
+__all__ = ["SUFFIXES", "Grey", "decode", "encode", "from_array", "read_image", "to_unit", "write_image"]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+# How colour becomes grey: Pillow's luma weights, or the mean of red, green and blue (paper A's).
+Grey = Literal["luma", "mean"]
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -38,8 +41,8 @@ def read_image(source: Path | bytes, name: str, channels: int | None = None) -> 
     return to_unit(decode(source, name, channels))
 
 
-def decode(source: Path | bytes, name: str, channels: int | None = None) -> Tensor:
-    """As :func:`read_image`, but as stored: uint8, or uint16 for 16-bit grey files."""
+def decode(source: Path | bytes, name: str, channels: int | None = None, grey: Grey = "luma") -> Tensor:
+    """As :func:`read_image`, but as stored: uint8, or uint16 for 16-bit grey files and for ``grey="mean"``."""
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
             image = ImageOps.exif_transpose(opened)
@@ -51,13 +54,16 @@ def decode(source: Path | bytes, name: str, channels: int | None = None) -> Tens
     if image.mode in _SIXTEEN_BIT:
         array = np.asarray(image).clip(0, 65535).astype(np.uint16)
         return from_array(array if channels != 3 else np.repeat(array[..., None], 3, -1))
-    grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
+    to_grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     elif image.mode == "F":
         raise DataError(f"{name} holds floating-point pixels of unknown range; save it with 8 or 16 bits")
-    return from_array(np.asarray(image.convert("L" if grey else "RGB")))
+    if to_grey and grey == "mean":
+        mean = np.asarray(image.convert("RGB"), dtype=np.float64).mean(-1)
+        return from_array(np.round(257 * mean).astype(np.uint16))
+    return from_array(np.asarray(image.convert("L" if to_grey else "RGB")))
 
 
 def from_array(array: np.ndarray) -> Tensor:

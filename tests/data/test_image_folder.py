@@ -236,3 +236,26 @@ def test_photographs_need_no_download_and_keep_the_astronaut_for_tests(monkeypat
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(OptionsError, match="split: input should be 'train' or 'test'"):
         mszoo.create("dataset", "photographs", 1, split="validation")
+
+
+# ---- how paper A cuts and greys its images ---------------------------------------------------------------------
+
+
+def test_grey_as_the_mean_of_the_colours(tmp_path: Path):
+    rgb = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    (mean,) = mszoo.create("dataset", "image_folder", 1, path=str(tmp_path), grey="mean")
+    np.testing.assert_allclose(mean[0].numpy(), rgb.mean(-1) / 255, atol=1e-5)
+    (luma,) = mszoo.create("dataset", "image_folder", 1, path=str(tmp_path))
+    assert (mean - luma).abs().max() > 0.05
+
+
+def test_borders_are_cut_off(tmp_path: Path):
+    pixels = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (cut,) = mszoo.create("dataset", "image_folder", 1, path=str(tmp_path), border=[3, 1])
+    np.testing.assert_allclose(255 * cut[0].numpy(), pixels[3:-3, 1:-1], atol=1e-4)
+    with pytest.raises(DataError, match=r"a\.png is 12x10: nothing is left"):
+        mszoo.create("dataset", "image_folder", 1, path=str(tmp_path), border=[6, 0])
+    with pytest.raises(OptionsError, match="border"):
+        mszoo.create("dataset", "image_folder", 1, path=str(tmp_path), border=[-1, 0])
