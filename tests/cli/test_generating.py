@@ -1,0 +1,103 @@
+"""The verbs that draw images, on a small untrained model: files, sizes, seeds and refusals."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mszoo.data.images import read_image
+from tests.cli.conftest import save_image, save_model
+
+QUICK = ("--h0", "0.5", "--sigma-end", "0.5")
+pytestmark = pytest.mark.filterwarnings("ignore:.*(diverged|converged)")
+
+
+def test_sample(mszoo_command, grey_model, tmp_path):
+    coarse = ("--coarse-h0", "0.5", "--coarse-beta", "1", "--coarse-sigma-end", "0.5")
+    for out, count in (("a", 3), ("b", 1)):
+        words = ("--model", grey_model, "--count", count, "--size", "16x24", "--seed", 5, *QUICK, *coarse)
+        code, said, err = mszoo_command("sample", tmp_path / out, *words)
+        assert code == 0, err
+        assert f"wrote {count} image(s)" in said
+    names = sorted(p.name for p in (tmp_path / "a").iterdir())
+    assert names == ["0.png", "1.png", "2.png", "sheet.png"]
+    assert read_image(tmp_path / "a" / "0.png", "0").shape == (1, 16, 24)
+    assert read_image(tmp_path / "a" / "sheet.png", "sheet").shape == (1, 32, 48)
+    assert (tmp_path / "a" / "0.png").read_bytes() == (tmp_path / "b" / "0.png").read_bytes()
+
+
+@pytest.mark.parametrize("shape", [(8, 12), (8, 8, 3)])
+def test_super_resolve(mszoo_command, grey_model, tmp_path, shape):
+    small, large = save_image(tmp_path / "small.png", *shape), tmp_path / "large.png"
+    code, _, err = mszoo_command("super-resolve", small, large, "--model", grey_model, "--factor", 2, *QUICK)
+    assert code == 0, err
+    assert read_image(large, "large").shape == (len(shape) if len(shape) == 3 else 1, 2 * shape[0], 2 * shape[1])
+
+
+@pytest.mark.parametrize("operator", ["inpainting", "random-pixels", "random-projections", "blur", "super-resolution"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_solve(mszoo_command, grey_model, tmp_path, operator, channels):
+    image = save_image(tmp_path / "x.png", 16, 20, *[3] * (channels == 3))
+    Image.fromarray(np.uint8(255 * (np.arange(16 * 20).reshape(16, 20) % 3 > 0))).save(tmp_path / "mask.png")
+    words = ("--mask", tmp_path / "mask.png") if operator == "inpainting" else ()
+    code, out, err = mszoo_command(
+        "solve", image, tmp_path / "y.png", "--operator", operator, "--model", grey_model, *words, *QUICK
+    )
+    assert code == 0, err
+    assert "dB (pseudo-inverse) -> " in out
+    assert read_image(tmp_path / "y.png", "y").shape == (channels, 16, 20)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["sample", "out", "--size", "15"], "nearest sizes that work"),
+        (["sample", "out", "--size", "big"], "write 160, or 128x192"),
+        (["sample", "out", "--count", "0"], "--count"),
+        (["sample", "out", "--beta", "2"], "beta must be in (0, 1]"),
+        (["super-resolve", "x.png", "y.png", "--factor", "8"], "at most 4, not by 8"),
+        (["super-resolve", "x.png", "y.png", "--factor", "3"], "power of two"),
+        (["super-resolve", "none.png", "y.png"], "no such file: none.png"),
+        (["solve", "x.png", "y.png", "--operator", "blurr"], "'blur'"),
+        (["solve", "x.png", "y.png", "--operator", "inpainting"], "--mask"),
+        (["solve", "x.png", "y.png", "--operator", "inpainting", "--mask", "odd.png"], "must be the same"),
+        (["solve", "x.png", "y.png", "--fraction", "0"], "fraction must be in (0, 1]"),
+        (["solve", "odd.png", "y.png"], "nearest sizes that work"),
+        (["solve", "x.png", "y.png", "--operator", "super-resolution", "--factor", "5"], "power of two"),
+    ],
+)
+def test_refusals(mszoo_command, grey_model, tmp_path, monkeypatch, words, expected):
+    monkeypatch.chdir(tmp_path)
+    save_image(tmp_path / "x.png", 16, 16)
+    save_image(tmp_path / "odd.png", 15, 16)
+    before = sorted(tmp_path.iterdir())
+    code, out, err = mszoo_command(*words, "--model", grey_model)
+    assert code in (1, 2)
+    assert expected in (out + err).replace("\n", " ")
+    assert sorted(tmp_path.iterdir()) == before, "a refused command leaves nothing behind"
+
+
+def test_evaluate_compares_models_and_draws(mszoo_command, grey_model, tmp_path):
+    other = tmp_path / "other"
+    save_model(other, 1)
+    image, out = save_image(tmp_path / "x.png", 17, 16), tmp_path / "out"
+    words = ("--data", image, "--sigma", "0.1", "--sigma", "0.4", "--out", out, "--pixel", "8,8", "--pixel", "0,0")
+    code, said, err = mszoo_command("evaluate", grey_model, other, *words)
+    assert code == 0, err
+    assert grey_model.name in said
+    with open(out / "psnr.csv") as file:
+        assert len(list(csv.DictReader(file))) == 4
+    pictures = {p.name for p in out.glob("*.png")}
+    assert pictures == {
+        *("psnr-noise.png", "psnr-receptive-field.png"),
+        *(f"filters-{name}.png" for name in (grey_model.name, "other")),
+    }
+    for words, expected in [
+        (("--pixel", "8,8"), "--out FOLDER"),
+        (("--pixel", "8", "--out", out), "write 80,60"),
+        (("--pixel", "99,0", "--out", out), "outside the image"),
+    ]:
+        code, _, err = mszoo_command("evaluate", grey_model, "--data", image, "--sigma", "0.1", *words)
+        assert (code, expected in err.replace("\n", " ")) == (1, True)
+    assert mszoo_command("evaluate", grey_model, grey_model)[0] == 1
