@@ -37,6 +37,6 @@ def test_pictures_and_commands_exist():
     from mszoo.cli import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
-    verbs = set(re.findall(r"^(?:.*-m )?mszoo (\w+)", "\n".join(blocks("bash")), re.MULTILINE))
+    verbs = set(re.findall(r"^(?:.*-m )?mszoo ([\w-]+)", "\n".join(blocks("bash")), re.MULTILINE))
     assert verbs
     assert verbs <= known
