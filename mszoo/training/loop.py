@@ -76,10 +76,8 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     scheduler = make_scheduler(optimizer, settings)
     wrapped, optimizer = accelerator.prepare(step, optimizer)
     average = make_average(step, settings)
-    if average is not None:
-        accelerator.register_for_checkpointing(average)
     if found:
-        state.load(accelerator, found[0])
+        state.load(accelerator, found[0], average)
 
     def finish(at: int) -> MultiScaleModel:
         """The model to keep after ``at`` steps, with fresh statistics, the same on every process."""
@@ -144,7 +142,7 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
                 if checkpoint_due and main:
                     kept.save_pretrained(out, beside={"recipe.yaml": source.text()})
                 if checkpoint_due:
-                    state.save(accelerator, out / "state", at)
+                    state.save(accelerator, out / "state", at, average)
                 accelerator.wait_for_everyone()
                 step.train()
     accelerator.wait_for_everyone()

@@ -1,6 +1,7 @@
 """What a killed run needs to go on: Accelerate's state, written whole or not at all.
 
-It lives in ``OUT/state/step-XXXXXXXX``. It is never pushed or pulled: it is pickled (and read as tensors only).
+It lives in ``OUT/state/step-XXXXXXXX``. It is never pushed or pulled: it is pickled (and read as tensors only). The
+moving average is a safetensors file beside it, since Accelerate would read a registered object's pickle unrestricted.
 """
 
 from __future__ import annotations
@@ -10,18 +11,24 @@ import re
 import shutil
 from pathlib import Path
 
+import safetensors.torch
 from accelerate import Accelerator
+from torch import nn
 
 from mszoo.errors import TrainingError
 
 __all__ = ["latest", "load", "save"]
 
+_AVERAGE = "average.safetensors"
 _KEEP = 2
 _NAME = re.compile(r"step-(\d{8})\Z")
 
 
-def save(accelerator: Accelerator, folder: Path, step: int) -> None:
-    """Write the state after ``step`` steps, then prune older ones. All processes call it together."""
+def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module | None = None) -> None:
+    """Write the state after ``step`` steps, then prune older ones. All processes call it together.
+
+    ``average`` is a module that Accelerate does not know of, the same on every process.
+    """
     final, temporary = folder / f"step-{step:08d}", folder / f".step-{step:08d}.part"
     if accelerator.is_main_process:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -30,6 +37,9 @@ def save(accelerator: Accelerator, folder: Path, step: int) -> None:
     accelerator.save_state(str(temporary))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
+        if average is not None:
+            tensors = {name: tensor.contiguous() for name, tensor in average.state_dict().items()}
+            safetensors.torch.save_file(tensors, temporary / _AVERAGE)
         for file in temporary.rglob("*"):
             if file.is_file():
                 with open(file, "rb") as handle:
@@ -47,10 +57,12 @@ def latest(folder: Path) -> tuple[Path, int] | None:
     return (whole[-1], int(whole[-1].name.removeprefix("step-"))) if whole else None
 
 
-def load(accelerator: Accelerator, path: Path) -> None:
+def load(accelerator: Accelerator, path: Path, average: nn.Module | None = None) -> None:
     """Restore the state. Raises :class:`TrainingError` if it does not fit this run."""
     try:
         accelerator.load_state(str(path))
+        if average is not None:
+            average.load_state_dict(safetensors.torch.load_file(path / _AVERAGE))
     except Exception as error:
         raise TrainingError(
             f"cannot resume from {path}: {error}; if the recipe's model or optimizer was changed, start a new run "
