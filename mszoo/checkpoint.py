@@ -17,9 +17,9 @@ from mszoo.errors import CheckpointError
 if TYPE_CHECKING:  # listing models reads no tensors, and needs no torch
     from torch import Tensor
 
-__all__ = ["CONFIG", "WEIGHTS", "read", "read_config", "replace_file", "write"]
+__all__ = ["CONFIG", "EVALUATION", "WEIGHTS", "read", "read_config", "replace_file", "write"]
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, EVALUATION = "config.json", "model.safetensors", "evaluation.json"
 
 
 def write(
@@ -28,7 +28,7 @@ def write(
     tensors: Mapping[str, Tensor],
     beside: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a checkpoint; an older one in the same folder is replaced and never seen half-written.
+    """Write a checkpoint; an older one in the same folder is replaced, with its evaluation, never seen half-written.
 
     Args:
         folder: made if it is not there.
@@ -45,6 +45,7 @@ def write(
     if not all(_holds(folder / name, text) for name, text in texts.items()):
         # weights of one model must never stand beside the config or recipe of another
         (folder / CONFIG).unlink(missing_ok=True)
+    (folder / EVALUATION).unlink(missing_ok=True)  # what was measured of other weights
     replace_file(folder / WEIGHTS, lambda p: p.write_bytes(data))
     for name, text in texts.items():  # the config last
         replace_file(folder / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))
@@ -80,7 +81,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} has no {CONFIG}, so it is not a checkpoint (or one whose training was stopped before the "
             f"first save); give a folder that `mszoo train --out` or save_pretrained wrote"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / CONFIG} cannot be read: {error}") from None
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         raise CheckpointError(f"{folder / CONFIG} does not describe an mszoo model: it has no 'model' mapping")

@@ -132,7 +132,19 @@ class MultiScaleModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> MultiScaleModel:
-        """Read a checkpoint folder, in eval mode. Raises :class:`CheckpointError` when it is not whole."""
+        """Read a checkpoint folder, in eval mode.
+
+        Raises:
+            CheckpointError: it is not whole.
+            UnsupportedError: no such device on this machine.
+        """
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).split("\n")[0]
+            raise UnsupportedError(
+                f"device {str(device)!r} cannot be used here: {reason}; use cpu, or cuda, or mps"
+            ) from None
         config, tensors = checkpoint.read(Path(folder))
         try:
             model = cls.from_config(config["model"])

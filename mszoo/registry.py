@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 import pydantic
+import pydantic_core
 
 from mszoo.errors import ClashError, MszooError, OptionsError, UnknownComponentError, suggest
 
@@ -93,8 +94,8 @@ class Part:
     version: str
 
     def config(self) -> dict[str, Any]:
-        """``{"name": ..., **options}``, as a recipe writes it."""
-        return {"name": self.name, **self.options}
+        """``{"name": ..., **options}``, as a recipe writes it: numbers, strings, lists and mappings alone."""
+        return {"name": self.name, **pydantic_core.to_jsonable_python(dict(self.options))}
 
 
 class Registry:

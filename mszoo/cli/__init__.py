@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from typing import Annotated, Any
 
@@ -9,7 +11,7 @@ import typer
 
 from mszoo.cli import generating, listing, training, using
 from mszoo.cli.output import console, fail, print_error
-from mszoo.errors import MszooError
+from mszoo.errors import MszooError, RecipeError
 
 __all__ = ["app", "main"]
 
@@ -38,8 +40,14 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         app()
+    except RecipeError as error:
+        if os.environ.get("RANK", "0") != "0":  # every process of a launch finds the same faults; one tells them
+            sys.exit(1)
+        fail(str(error))
     except MszooError as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         fail("stopped", 130)
 

@@ -12,11 +12,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mszoo.cli.output import Device, ModelOption, console, errors
+from mszoo.cli.output import Device, ModelOption, Seed, console, errors
 from mszoo.errors import ImageSizeError, MszooError
 
 Count = Annotated[int, typer.Option(min=1, help="How many images.")]
-Seed = Annotated[int, typer.Option(help="Seed; image i of a seed is the same whatever the count.")]
 Samples = Annotated[int, typer.Option(min=1, help="1: one sample. More: their mean, which has the smaller error.")]
 Beta = Annotated[float | None, typer.Option(help="1 adds no noise on the way; less adds more, and varies more.")]
 H0 = Annotated[float | None, typer.Option(help="First step size; smaller is slower and finer.")]
@@ -49,6 +48,7 @@ def sample(
 ) -> None:
     """Draw images from a model: 0.png, 1.png, ... and, of several, a contact sheet."""
     import mszoo
+    from mszoo.bases import check_size
     from mszoo.data.images import write_image
     from mszoo.inference import fast
     from mszoo.inference.sampling import COARSE, DETAIL
@@ -58,9 +58,10 @@ def sample(
     detail = schedule(DETAIL, beta=beta, h0=h0, sigma_end=sigma_end)
     height_width = sides(size)
     loaded = fast(mszoo.load(model, device))
+    check_size(*height_width, loaded.levels)
+    out.mkdir(parents=True, exist_ok=True)
     with ascending() as show:
         images = draw(loaded, count, height_width, generator=seed, coarse=coarse, detail=detail, on_step=show)
-    out.mkdir(parents=True, exist_ok=True)
     for i, image in enumerate(images):
         write_image(image, out / f"{i}.png")
     if count > 1:

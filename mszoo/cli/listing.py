@@ -67,7 +67,7 @@ def info(
     console.print(f"{loaded.channels} channel(s), {basis}, {told}, {total:,} parameters")
     rows = table("scale", "conditioner", "receptive field", "head", "parameters")
     for j, head in enumerate(loaded.scales):
-        field = head.conditioner.receptive_field
+        field = head.receptive_field
         scale = f"{j} (details)" if j < loaded.levels else f"{j} (coarse)"
         count = sum(p.numel() for p in head.parameters())
         network = head.conditioner.part.name

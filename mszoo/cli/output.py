@@ -17,6 +17,7 @@ __all__ = [
     "Device",
     "ModelName",
     "ModelOption",
+    "Seed",
     "console",
     "errors",
     "fail",
@@ -31,6 +32,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS
 errors = Console(stderr=True, highlight=False)
 
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all that is random.")]
 ModelName = Annotated[str, typer.Argument(help="A packaged model's name, or a checkpoint folder.")]
 ModelOption = Annotated[str, typer.Option("--model", help="A packaged model's name, or a checkpoint folder.")]
 
@@ -55,6 +57,8 @@ def number(text: str, option: str) -> float:
         raise MszooError(f"{option}: {text!r} is no number; write 0.1, or 25/255") from None
     if not 0 <= value < float("inf"):
         raise MszooError(f"{option}: the noise level must be 0 or more, got {text}")
+    if value > 10:
+        raise MszooError(f"{option}: {text} is far above images in [0, 1]; did you mean {text}/255?")
     return value
 
 

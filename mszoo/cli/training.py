@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,8 @@ def train(
     try:
         run(source, folder, resume)
     except KeyboardInterrupt:
-        fail(f"stopped; go on with: mszoo train {recipe} --out {folder} --resume", 130)
+        again = shlex.join(["mszoo", "train", recipe, *(overrides or []), "--out", str(folder), "--resume"])
+        fail(f"stopped; go on with: {again}", 130)
 
 
 def assemble(
@@ -72,5 +74,7 @@ def convert_paper_a(
         model = convert_multi_scale(low, detail, basis)
     else:
         raise MszooError("give --low FILE with one --detail FILE per scale, finest first; or --flat FILE alone")
+    if out.exists() and not out.is_dir():
+        raise MszooError(f"{out} is a file; give a folder for the converted model")
     model.save_pretrained(out)
     console.print(f"wrote {escape(str(out))}: {model.levels} levels")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mszoo.cli.output import Device, ModelOption, console, errors, number, print_error, print_psnr, table
+from mszoo.cli.output import Device, ModelOption, Seed, console, errors, number, print_error, print_psnr, table
 from mszoo.errors import MszooError
 
 
@@ -19,8 +19,8 @@ def denoise(
         str | None, typer.Option(help="Standard deviation of the noise in images of [0, 1]: 0.1, or 25/255.")
     ] = None,
     add_noise: Annotated[str | None, typer.Option(help="Add noise of this standard deviation first.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the added noise.")] = 0,
-    tile: Annotated[int, typer.Option(help="Side in pixels of the tiles of a large image.")] = 768,
+    seed: Seed = 0,
+    tile: Annotated[int, typer.Option(min=64, help="Side in pixels of the tiles of a large image.")] = 768,
     device: Device = "cpu",
 ) -> None:
     """Denoise image files of any size. OUT is a file for one image, a folder for more."""
@@ -57,7 +57,7 @@ def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Packaged models, or checkpoint folders.")],
     data: Annotated[str | None, typer.Option(help="Folder, zip or glob of images; by default the astronaut.")] = None,
     sigma: Annotated[list[str] | None, typer.Option(help="Noise level; give it several times. 0.1, or 25/255.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for psnr.csv and plots: against noise level and receptive field.")
     ] = None,
@@ -85,6 +85,8 @@ def evaluate(
         name, images = "photographs", mszoo.create("dataset", "photographs", channels, split="test")
     else:
         name, images = Path(data).stem, mszoo.create("dataset", "image_folder", channels, path=data)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     rows = []
     for source, (title, model) in zip(models, loaded.items(), strict=True):
         with errors.status(f"{title}: denoising {len(images)} images at {len(sigmas)} noise levels"):
@@ -100,7 +102,6 @@ def evaluate(
         return
     from mszoo.evaluation import plots
 
-    out.mkdir(parents=True, exist_ok=True)
     write_csv(rows, out / "psnr.csv")
     plots.plot_noise_levels(rows, out / "psnr-noise.png")
     plots.plot_receptive_fields(rows, out / "psnr-receptive-field.png")
@@ -118,6 +119,8 @@ def demo(
     from mszoo.evaluation.demo import astronaut_demo, draw
     from mszoo.inference import fast
 
+    if out.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise MszooError(f"--out: {out} is no picture's name; write it as .png, .pdf or .svg")
     panels = astronaut_demo(fast(mszoo.load(model)))
     console.print("the astronaut's face, 160x160: PSNR in dB")
     rows = table("sigma", "noisy", "best Gaussian blur", model)
@@ -155,15 +158,25 @@ def pairs(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     from mszoo.data.images import SUFFIXES
 
     if len(sources) == 1 and not sources[0].is_dir() and out.suffix.lower() in SUFFIXES and not out.is_dir():
-        return [(sources[0], out)]
+        return distinct([(sources[0], out)])
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
         raise MszooError(f"several images need a folder to go to, {out} is named like an image")
+    if len(sources) == 1 and not sources[0].is_dir() and out.suffix and not out.is_dir():
+        raise MszooError(f"{out}: no image format {out.suffix}; use {', '.join(sorted(SUFFIXES))}, or name a folder")
     pairs = []
     for source in sources:
         if source.is_dir():
             pairs += [(image, out / image.relative_to(source)) for image in find_images(str(source))]
         else:
             pairs.append((source, out / source.name))
+    return distinct(pairs)
+
+
+def distinct(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """The same pairs. Raises :class:`MszooError` if a result would replace an original, or another result."""
+    for source, target in pairs:
+        if target.exists() and source.exists() and target.samefile(source):
+            raise MszooError(f"{target} would be overwritten by its own result; give another OUT")
     targets = [target for _, target in pairs]
     for twice in {str(t) for t in targets if targets.count(t) > 1}:
         raise MszooError(f"two images would be written to {twice}; denoise them into different folders")

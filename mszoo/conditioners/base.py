@@ -31,7 +31,7 @@ class Conditioner(nn.Module, ABC):
 
     part: Part
     takes_t: bool = False
-    batch_independent: bool = True
+    batch_independent: bool = False
     smooth: bool = False
     features: int | None = None
 

@@ -7,6 +7,8 @@ neighbourhood of the density that the network models.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import pydantic
 import torch
 from torch import Tensor, nn
@@ -80,8 +82,8 @@ class BiasFreeCNN(Conditioner):
         cond_channels: int = 0,
         *,
         receptive_field: int = 13,
-        width: pydantic.PositiveInt = 64,
-        depth: pydantic.PositiveInt | None = None,
+        width: Annotated[int, pydantic.Field(ge=1, le=4096)] = 64,
+        depth: Annotated[int, pydantic.Field(ge=2, le=1024)] | None = None,
         norm: Norm = "batch",
         activation: Activation = "relu",
         noise_embedding: bool = False,

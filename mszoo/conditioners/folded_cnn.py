@@ -49,6 +49,7 @@ class FoldedCNN(Conditioner):
             for w in weights
         )
         self.activation: Activation = activation
+        self.batch_independent = True
         self.smooth = activation != "relu"
         self._receptive_field = receptive_field
 

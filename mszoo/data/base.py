@@ -33,6 +33,11 @@ class ImageDataset(ABC):
     def __getitem__(self, i: int) -> Tensor:
         """Image i, (C, H, W) float32 in [0, 1]; the same at every call. IndexError past the end."""
 
+    def size(self, i: int) -> tuple[int, int]:
+        """Height and width of image i; override it where they are known without reading the image."""
+        height, width = self[i].shape[-2:]
+        return height, width
+
     def label(self, i: int) -> str:
         """What to call image i in messages and tables."""
         return f"image {i}"

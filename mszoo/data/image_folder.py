@@ -60,9 +60,11 @@ class ImageFolder(ImageDataset):
         self._names = names
         bad: list[str] = []
         good: list[str] = []
+        self._sizes: list[tuple[int, int]] = []
         for i, name in enumerate(names):
             try:
-                self._store(len(good), self._decode(i))
+                image = self._store(len(good), self._decode(i))
+                self._sizes.append((image.shape[-2], image.shape[-1]))
                 good.append(name)
             except DataError as error:
                 bad.append(str(error))
@@ -83,13 +85,20 @@ class ImageFolder(ImageDataset):
         stored = self._cache[i] if i in self._cache else self._store(i, self._decode(i))
         return to_unit(stored)
 
+    def size(self, i: int) -> tuple[int, int]:
+        """Height and width, as found at the start."""
+        return self._sizes[i]
+
     def label(self, i: int) -> str:
         """The file's path (inside the zip file, its name there)."""
         return self._names[i]
 
     def _members(self) -> list[str]:
-        with zipfile.ZipFile(self._path) as archive:
-            names = [n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES]
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                names = [n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES]
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{self._path} is a damaged zip file: {error}") from None
         return sorted((n for n in names if not n.startswith("__MACOSX")), key=natural_order)
 
     def _decode(self, i: int) -> Tensor:

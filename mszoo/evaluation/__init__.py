@@ -1,7 +1,7 @@
 """Evaluation: what a model is worth, in numbers anyone can measure again."""
 
 from mszoo.evaluation.comparison import ComparisonRow, compare, write_csv
-from mszoo.evaluation.denoising import PsnrRow, psnr, psnr_curve
+from mszoo.evaluation.denoising import PsnrRow, psnr, psnr_curve, psnr_of
 from mszoo.evaluation.filters import adaptive_filters
 from mszoo.evaluation.results import Result, read_results, write_result
 
@@ -13,6 +13,7 @@ __all__ = [
     "compare",
     "psnr",
     "psnr_curve",
+    "psnr_of",
     "read_results",
     "write_csv",
     "write_result",

@@ -12,7 +12,7 @@ from mszoo.data import ImageDataset
 from mszoo.inference import add_noise, denoise_image
 from mszoo.model import MultiScaleModel
 
-__all__ = ["PsnrRow", "psnr", "psnr_curve"]
+__all__ = ["PsnrRow", "psnr", "psnr_curve", "psnr_of"]
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,14 @@ def psnr_curve(
         sigmas: noise levels; a row is given for each as soon as it is measured.
         seed: the noise of image i depends on (seed, i) alone, and is scaled by sigma.
     """
-    device = next(model.parameters()).device
     for sigma in sigmas:
-        noisy, denoised = [], []
-        for i in range(len(images)):
-            clean = images[i][None]
-            y = add_noise(clean, sigma, seed, i)
-            estimate = denoise_image(model, y.to(device), sigma).cpu()
-            noisy.append(psnr(y, clean))
-            denoised.append(psnr(estimate, clean))
-        yield PsnrRow(sigma, torch.cat(noisy).mean().item(), torch.cat(denoised).mean().item(), len(noisy))
+        pairs = [psnr_of(model, images[i], sigma, seed, i) for i in range(len(images))]
+        noisy, denoised = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
+        yield PsnrRow(sigma, noisy, denoised, len(pairs))
+
+
+def psnr_of(model: MultiScaleModel, clean: Tensor, sigma: float, seed: int, index: int) -> tuple[float, float]:
+    """PSNR of one image (C, H, W) with noise, and denoised; the noise depends on (seed, index) alone."""
+    y = add_noise(clean[None], sigma, seed, index)
+    estimate = denoise_image(model, y.to(next(model.parameters()).device), sigma).cpu()
+    return psnr(y, clean[None]).item(), psnr(estimate, clean[None]).item()

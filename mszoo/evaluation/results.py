@@ -6,13 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mszoo.checkpoint import replace_file
+from mszoo.checkpoint import EVALUATION, replace_file
 from mszoo.errors import CheckpointError
 from mszoo.evaluation.denoising import PsnrRow
 
 __all__ = ["Result", "read_results", "write_result"]
-
-_FILE = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Result:
 
 def read_results(folder: Path) -> list[Result]:
     """All results of a checkpoint; none if it was never evaluated. Raises :class:`CheckpointError` on a bad file."""
-    path = folder / _FILE
+    path = folder / EVALUATION
     if not path.exists():
         return []
     try:
@@ -46,4 +44,4 @@ def write_result(folder: Path, result: Result) -> None:
     """Add a result; it replaces an older one of the same data set."""
     results = [r for r in read_results(folder) if r.data != result.data] + [result]
     text = json.dumps({"psnr": [asdict(r) for r in results]}, indent=2) + "\n"
-    replace_file(folder / _FILE, lambda p: p.write_text(text, encoding="utf-8"))
+    replace_file(folder / EVALUATION, lambda p: p.write_text(text, encoding="utf-8"))

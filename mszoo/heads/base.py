@@ -13,6 +13,7 @@ derivatives: the score is :math:`-\nabla_y U`, the time score :math:`-\partial_t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +67,15 @@ class Head(nn.Module, ABC):
     def receptive_field(self) -> int | None:
         """Side of the square that one denoised coefficient depends on; None: the whole image."""
         return self.conditioner.receptive_field
+
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+        """Take statistics of the training data that the head needs, into buffers; most heads need none.
+
+        Called once before the first step, with a fixed, seeded part of the data, the same on every process.
+
+        Args:
+            batches: clean coefficients (B, C, H, W) and their condition (B, C', H, W), None for the coarsest scale.
+        """
 
     @abstractmethod
     def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:

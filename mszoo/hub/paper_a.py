@@ -77,8 +77,9 @@ class _Network:
         except FileNotFoundError:
             raise CheckpointError(f"no such file: {path}") from None
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
-            reason = str(error).split("\n")[0]
-            raise CheckpointError(f"{path} is no PyTorch state dict of tensors alone: {reason}") from None
+            raise CheckpointError(
+                f"{path} is no PyTorch state dict of tensors alone ({type(error).__name__})"
+            ) from None
         if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
             raise CheckpointError(f"{path} holds no state dict of tensors")
         convolutions = {int(m[1]): v for k, v in state.items() if (m := _CONVOLUTION.match(str(k)))}

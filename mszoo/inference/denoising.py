@@ -29,8 +29,9 @@ def denoise_image(
         y: noisy images (B, C, H, W), the clean ones in [0, 1]. A grey model takes each channel as an image.
         sigma: standard deviation of the noise, a float or (B,); None for a blind model.
         tile: side in pixels of the tiles a larger image is cut into, to bound the memory; None: never cut. Each tile
-            sees as far around itself as the model reaches, so that tiles do not show; a model that sees the whole
-            image is never cut.
+            sees as far around itself as the model reaches, so that tiles do not show (but for the image's border with
+            filters longer than Haar's, which wrap around to the opposite side); a model that sees the whole image is
+            never cut.
 
     Returns:
         Denoised images (B, C, H, W).

@@ -75,6 +75,8 @@ class Objective(nn.Module, ABC):
     """What one scale is trained with. Subclass it to add one. It has no parameters."""
 
     part: Part
+    conditional: bool = True
+    """Whether it can train a scale that has a condition."""
 
     def augment(self, x: Tensor, draw: Draw) -> Tensor:
         """Clean coefficients (B, C, H, W) as training should see them; unchanged unless overridden."""

@@ -10,6 +10,7 @@ noisy; the condition is clean.
 
 from __future__ import annotations
 
+import pydantic
 from torch import Tensor
 
 from mszoo.heads.base import Head, per_image
@@ -34,12 +35,17 @@ class Denoising(Objective):
     """
 
     def __init__(
-        self, *, noise: NoiseLevels | None = None, weight_exponent: float = 0.0, random_intensity: bool = False
+        self,
+        *,
+        noise: NoiseLevels | None = None,
+        weight_exponent: pydantic.FiniteFloat = 0.0,
+        random_intensity: bool = False,
     ) -> None:
         super().__init__()
         self.weight_exponent = weight_exponent
         self.noise = noise or NoiseLevels()
         self.random_intensity = random_intensity
+        self.conditional = not random_intensity
 
     def augment(self, x: Tensor, draw: Draw) -> Tensor:
         """See :meth:`Objective.augment`."""

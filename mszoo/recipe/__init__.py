@@ -11,7 +11,7 @@ from mszoo.recipe.schema import (
     ScaleConfig,
     TrainingConfig,
 )
-from mszoo.recipe.source import Source, read_recipe
+from mszoo.recipe.source import Source, differences, read_recipe
 
 __all__ = [
     "DataConfig",
@@ -24,5 +24,6 @@ __all__ = [
     "ScaleConfig",
     "Source",
     "TrainingConfig",
+    "differences",
     "read_recipe",
 ]

@@ -21,7 +21,20 @@ __all__ = [
 
 
 class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = pydantic.ConfigDict(
+        extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _default_names(cls, value: Any) -> Any:
+        """Options of a part that has a default: ``optimizer: {lr: 1e-2}`` changes the default's rate alone."""
+        if isinstance(value, dict):
+            for key, field in cls.model_fields.items():
+                given = value.get(key)
+                if isinstance(field.default, NamedConfig) and isinstance(given, dict) and "name" not in given:
+                    value = {**value, key: {**field.default.model_dump(), **given}}
+        return value
 
 
 class NamedConfig(pydantic.BaseModel):
@@ -124,7 +137,8 @@ class TrainingConfig(_Strict):
         warmup: steps over which the rate grows linearly to the optimizer's.
         ema: decay of the moving average of the weights, which is then what is saved; None: none.
         precision: of the forward pass.
-        accumulate: number of parts in which a batch is computed, to save memory; the gradient is the same.
+        accumulate: number of parts in which a batch is computed, to save memory; the gradient is the same, unless a
+            norm takes statistics over the batch.
         clip: largest norm of the gradient; None: no clipping.
         scales: which scales to train, 0 the finest; None: all. Scales are independent: several runs may each train
             some, and ``mszoo assemble`` puts them together.
@@ -132,7 +146,8 @@ class TrainingConfig(_Strict):
         seed: of the initial weights, the order of the images, crops, flips and noise.
         workers: processes that read images; 0: the training process itself.
         checkpoint_every: steps between checkpoints; one is always written at the end.
-        calibration_batches: training batches over which running statistics are averaged anew before saving.
+        calibration_batches: training batches over which running statistics are averaged anew before saving, and which
+            heads that need statistics of the data see before the first step.
     """
 
     steps: PositiveInt = 20000
@@ -146,10 +161,10 @@ class TrainingConfig(_Strict):
     clip: PositiveFloat | None = None
     scales: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None
     init: str | None = None
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     workers: NonNegativeInt = 0
     checkpoint_every: PositiveInt = 1000
-    calibration_batches: NonNegativeInt = 16
+    calibration_batches: PositiveInt = 16
 
     @pydantic.model_validator(mode="after")
     def _fits(self) -> TrainingConfig:

@@ -12,7 +12,7 @@ import yaml
 from mszoo.errors import RecipeError, key_path, suggest
 from mszoo.shipped import shipped_files
 
-__all__ = ["KeyPath", "Source", "read_recipe"]
+__all__ = ["KeyPath", "Source", "differences", "read_recipe"]
 
 KeyPath = tuple[str | int, ...]
 
@@ -50,9 +50,11 @@ class Source:
         try:
             node = yaml.compose(text, Loader=_Loader)
             loader = _Loader("")
-            self.values: dict[str, Any] = loader.construct_document(node) if node else {}
+            self.values: dict[str, Any] = _unshared(loader.construct_document(node)) if node else {}
         except yaml.YAMLError as error:
             raise RecipeError(f"{origin} is not YAML: {error}") from None
+        except RecursionError:
+            raise RecipeError(f"{origin}: an anchor contains itself, or keys are nested too deep") from None
         if not isinstance(self.values, dict):
             raise RecipeError(f"{origin}: a recipe is a mapping of keys, got {type(self.values).__name__}")
         if node:
@@ -85,6 +87,7 @@ class Source:
             value = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError as error:
             raise RecipeError(f"{place}  the value is not YAML: {error}") from None
+        self._write_out_scales(path)
         holder: Any = self.values
         for depth, step in enumerate(path[:-1], 1):
             if isinstance(holder, dict) and not isinstance(holder.get(step), (dict, list)):
@@ -101,6 +104,16 @@ class Source:
         for known in [p for p in self._places if p[: len(path)] == path]:
             del self._places[known]
         self._places[path] = place
+
+    def _write_out_scales(self, path: KeyPath) -> None:
+        """One mapping for every scale becomes a list of them, where a path names one scale of it."""
+        model = self.values.get("model")
+        if len(path) < 3 or path[:2] != ("model", "detail") or not isinstance(path[2], int):
+            return
+        if not isinstance(model, dict) or not isinstance(model.get("levels"), int):
+            return
+        if isinstance(model.get("detail"), dict):
+            model["detail"] = [_unshared(model["detail"]) for _ in range(model["levels"])]
 
     def place(self, path: KeyPath) -> str:
         """Where a key stands, or the nearest key above it."""
@@ -133,6 +146,25 @@ class Source:
     def text(self) -> str:
         """The recipe with its overrides, as YAML."""
         return yaml.safe_dump(self.values, sort_keys=False, allow_unicode=True)
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which what YAML anchors share is separate, so that an override changes one place alone."""
+    if isinstance(value, dict):
+        return {key: _unshared(inner) for key, inner in value.items()}
+    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
+
+
+def differences(base: dict[str, Any], other: dict[str, Any], path: str = "") -> list[str]:
+    """``key.path=value`` for each value of the other recipe that is not the base's (``null`` where it has none)."""
+    found = []
+    for key in dict.fromkeys([*base, *other]):
+        name, before, after = f"{path}{key}", base.get(key), other.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, f"{name}.")
+        elif before != after:
+            found.append(f"{name}={yaml.safe_dump(after, default_flow_style=True).splitlines()[0]}")
+    return found
 
 
 def _find(name_or_path: str) -> Path:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from mszoo.errors import TrainingError
 from mszoo.model import MultiScaleModel
-from mszoo.recipe import Source, read_recipe
+from mszoo.recipe import Source, differences, read_recipe
 
 __all__ = ["assemble"]
 
@@ -42,9 +39,9 @@ def assemble(out: Path, runs: Sequence[Path]) -> MultiScaleModel:
             raise TrainingError(f"scale {j} was trained by {which}; exactly one run must have it in training.scales")
         model.scales[j].load_state_dict(models[by[0]].scales[j].state_dict())
     notes = [
-        f"# scales {sorted(scales)}{': ' + differences if differences else ''}"
+        f"# scales {sorted(scales)}{': ' + changed if changed else ''}"
         for recipe, scales in zip(recipes, trained, strict=True)
-        for differences in [", ".join(_differences(first.values, recipe.values))]
+        for changed in [", ".join(d for d in differences(first.values, recipe.values) if "training.scales=" not in d)]
     ]
     first.values["training"].pop("scales", None)
     model.save_pretrained(out, beside={"recipe.yaml": "\n".join(["# assembled from runs of", *notes, first.text()])})
@@ -61,15 +58,3 @@ def _recipe(run: Path) -> Source:
 def _trained(recipe: Source, model: MultiScaleModel) -> set[int]:
     scales = recipe.values.get("training", {}).get("scales")
     return set(range(model.levels + 1)) if scales is None else set(scales)
-
-
-def _differences(base: dict[str, Any], other: dict[str, Any], path: str = "") -> list[str]:
-    """``key.path=value`` for each value of the other recipe that is not the base's, but for the scales."""
-    found = []
-    for key, value in other.items():
-        name = f"{path}{key}"
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            found += _differences(base[key], value, f"{name}.")
-        elif value != base.get(key) and name != "training.scales":
-            found.append(f"{name}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}")
-    return found

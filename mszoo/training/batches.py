@@ -6,6 +6,7 @@ of it, whatever the number of processes, and a resumed run starts at its step wi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -93,24 +94,32 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
 
     def __init__(self, dataset: ImageDataset, cut: DatasetConfig, seed: int) -> None:
         self._dataset, self._crop, self._flip, self._seed = dataset, cut.crop, cut.flip, seed
+        self._used = self._large_enough()
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
+    def _large_enough(self) -> list[int]:
+        """Images that a crop fits into; the others are named once."""
+        if self._crop is None:
+            return list(range(len(self._dataset)))
+        small = [i for i in range(len(self._dataset)) if min(self._dataset.size(i)) < self._crop]
+        if len(small) == len(self._dataset):
+            raise DataError(f"no training image is as large as data.train.crop: {self._crop}; use a smaller crop")
+        if small:
+            shown = ", ".join(map(self._dataset.label, small[:5])) + (", ..." if len(small) > 5 else "")
+            warnings.warn(f"{len(small)} image(s) smaller than crop: {self._crop} left out: {shown}", stacklevel=2)
+        return sorted({*range(len(self._dataset))} - {*small})
+
     def _shuffled(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self._dataset), generator=keyed_generator(self._seed, epoch, _ORDER))
+        return torch.randperm(len(self._used), generator=keyed_generator(self._seed, epoch, _ORDER))
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
         step, index = key
-        epoch, position = divmod(index, len(self._dataset))
-        which = int(self._order(epoch)[position])
+        epoch, position = divmod(index, len(self._used))
+        which = self._used[int(self._order(epoch)[position])]
         image = self._dataset[which]
         generator = keyed_generator(self._seed, step, _CUT, index)
         if self._crop is not None:
             height, width = image.shape[-2:]
-            if min(height, width) < self._crop:
-                raise DataError(
-                    f"{self._dataset.label(which)} is {height}x{width}, smaller than crop: {self._crop}; "
-                    f"use a smaller crop, or leave the image out"
-                )
             top = int(torch.randint(height - self._crop + 1, (), generator=generator))
             left = int(torch.randint(width - self._crop + 1, (), generator=generator))
             image = image[..., top : top + self._crop, left : left + self._crop]

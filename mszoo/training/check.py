@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from mszoo.errors import MszooError, OptionsError
@@ -36,48 +37,84 @@ def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
             rows.append((path, str(error)))
         return None
 
-    recipe: Recipe | None = attempt((), validate, Recipe, source.values, "recipe")
+    def part(kind: str, *path: str | int) -> None:
+        """Check a named part for itself."""
+        named = _section(source, DatasetConfig if kind == "dataset" else NamedConfig, *path)
+        if named is not None:
+            attempt(path, registry().check, kind, named.name, **named.options)
 
+    recipe: Recipe | None = attempt((), validate, Recipe, source.values, "recipe")
     config = _section(source, ModelConfig, "model")
     model = attempt(("model",), MultiScaleModel.from_config, config) if config else None
+    if config is None:
+        part("basis", "model", "basis")
+        for scale in _scales(source):
+            part("conditioner", *scale, "conditioner")
+            part("head", *scale, "head")
 
-    default = _section(source, NamedConfig, "objective") or NamedConfig(name="denoising")
-    attempt(("objective",), registry().check, "objective", default.name, **default.options)
+    part("objective", "objective")
     if recipe is not None:
         for j, (scale, objective) in enumerate(zip(recipe.model.scales(), recipe.objectives(), strict=True)):
-            if scale.objective:
-                where = ("detail", j) if j < recipe.model.levels else ("coarse",)
-                place = ("model", *where, "objective")
-                attempt(place, registry().check, "objective", objective.name, **objective.options)
+            place = ("model", *(("detail", j) if j < recipe.model.levels else ("coarse",)), "objective")
+            place = place if scale.objective else ("objective",)
+            made = attempt(place, registry().create, "objective", objective.name, **objective.options)
+            if made is not None and j < recipe.model.levels and not made.conditional:
+                rows.append((place, f"with these options it cannot train scale {j}, whose condition stays as it is"))
 
     for key in ("train", "test"):
+        part("dataset", "data", key)
         data = _section(source, DatasetConfig, "data", key)
-        if data is not None:
-            attempt(("data", key), registry().check, "dataset", data.name, **data.options)
-            if config and data.crop and data.crop % 2**config.levels:
-                text = f"{data.crop} cannot be halved {config.levels} times; use a multiple of {2**config.levels}"
-                rows.append((("data", key, "crop"), text))
+        if data is not None and config and data.crop and data.crop % 2**config.levels:
+            text = f"{data.crop} cannot be halved {config.levels} times; use a multiple of {2**config.levels}"
+            rows.append((("data", key, "crop"), text))
 
     training = _section(source, TrainingConfig, "training")
     if training is not None:
         for j in training.scales or ():
             if config and j > config.levels:
                 rows.append((("training", "scales"), f"there is no scale {j}; this model has 0 to {config.levels}"))
-        optimizer = attempt((), make_optimizer, nn.Linear(2, 2), training)
-        if optimizer is not None:
-            attempt((), make_scheduler, optimizer, training)
+    for make in (_optimizer, _scheduler):
+        attempt((), make, source)
 
     if rows or recipe is None or model is None:
         raise source.error(rows)
     return recipe, model
 
 
-def _section(source: Source, schema: Any, *path: str) -> Any:
+def _section(source: Source, schema: Any, *path: str | int) -> Any:
     """A section of the recipe, or None if it is absent or has faults (which the whole schema reports)."""
-    value: Any = source.values
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
     try:
-        return validate(schema, value, "recipe")
+        return validate(schema, _dig(source, *path), "recipe")
     except OptionsError:
         return None
+
+
+def _dig(source: Source, *path: str | int) -> Any:
+    value: Any = source.values
+    for key in path:
+        try:
+            value = value[key]
+        except (LookupError, TypeError):
+            return None
+    return value
+
+
+def _optimizer(source: Source) -> None:
+    given = _dig(source, "training", "optimizer")
+    settings = validate(TrainingConfig, {} if given is None else {"optimizer": given}, "recipe")
+    make_optimizer(nn.Linear(2, 2), settings)
+
+
+def _scheduler(source: Source) -> None:
+    training = _dig(source, "training")
+    given = {"scheduler": training["scheduler"]} if isinstance(training, dict) and "scheduler" in training else {}
+    settings = validate(TrainingConfig, given, "recipe")
+    make_scheduler(torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=1.0), settings)
+
+
+def _scales(source: Source) -> list[KeyPath]:
+    """Where scales are written in a recipe whose model has faults."""
+    detail = _dig(source, "model", "detail")
+    count = len(detail) if isinstance(detail, list) else 0
+    written: list[KeyPath] = [("model", "detail", j) for j in range(count)]
+    return [*(written or [("model", "detail")]), ("model", "coarse")]

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
+import warnings
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
 from torch import nn
 
 from mszoo.data import ImageDataset
 from mszoo.errors import TrainingError
-from mszoo.evaluation import psnr_curve
+from mszoo.evaluation import psnr_of
 from mszoo.hooks import registry
-from mszoo.hub import find
 from mszoo.model import MultiScaleModel
-from mszoo.recipe import DatasetConfig, Recipe, Source
+from mszoo.recipe import Recipe, Source
 from mszoo.training import state
 from mszoo.training.batches import Batches
 from mszoo.training.check import check
 from mszoo.training.log import Log
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
-from mszoo.training.statistics import calibrate
+from mszoo.training.start import check_unchanged, make_accelerator, open_data, start_from
+from mszoo.training.statistics import calibrate, fit_heads
 from mszoo.training.step import Step
 
 __all__ = ["train"]
@@ -53,25 +52,31 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     """
     recipe, _ = check(source)
     settings = recipe.training
+    images, test = open_data(source, recipe)
     accelerator = make_accelerator(recipe)
     rank, processes, main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
     found = state.latest(out / "state")
     if found and not resume:
         raise TrainingError(f"{out} holds a run at step {found[1]}; go on with --resume, or choose another --out")
     start = found[1] if found else 0
+    if found:
+        check_unchanged(recipe, out)
+        if start >= settings.steps:
+            warnings.warn(f"{out} is at step {start} already; to go on, raise training.steps", stacklevel=2)
+            return MultiScaleModel.from_pretrained(out)
 
     torch.manual_seed(settings.seed)
     model = MultiScaleModel.from_config(recipe.model)
     objectives = [registry().create("objective", o.name, **o.options) for o in recipe.objectives()]
     if settings.init is not None:
         start_from(model, settings.init)
-    cut, images = recipe.data.train, make_dataset(recipe.data.train, model.channels)
-    # the PSNR of a model that is trained in part means nothing
-    test = make_dataset(recipe.data.test, model.channels) if recipe.data.test and settings.scales is None else None
+    cut = recipe.data.train
     batches = Batches(images, cut, settings, rank, processes)
     whole_batches = Batches(images, cut, settings)  # the same on every process
 
     step = Step(model, objectives, settings.scales).to(memory_format=torch.channels_last)
+    if not found and settings.init is None:
+        fit_heads(step, lambda: (x for x, _ in whole_batches.steps(0, settings.calibration_batches)))
     optimizer = make_optimizer(step, settings)
     scheduler = make_scheduler(optimizer, settings)
     wrapped, optimizer = accelerator.prepare(step, optimizer)
@@ -87,11 +92,19 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
         first_batches = whole_batches.steps(0, settings.calibration_batches)
         with accelerator.autocast():
             calibrate(kept, ((x.to(accelerator.device), draw) for x, draw in first_batches))
+        if not all(bool(t.isfinite().all()) for t in kept.state_dict().values() if t.is_floating_point()):
+            raise diverged("weights", at)
         fingerprints = gather_object([fingerprint(kept.model)])
         log.write("fingerprint", at, processes=fingerprints)
         if len(set(fingerprints)) > 1:
             raise TrainingError(f"the processes' models differ after step {at}: {fingerprints}")
         return kept.model
+
+    def diverged(what: str, at: int) -> TrainingError:
+        return TrainingError(
+            f"{what} are no longer finite at step {at}; lower training.optimizer.lr, or set training.clip. "
+            f"The last checkpoint in {out}, if there is one, is unharmed"
+        )
 
     with Log(out / "metrics.jsonl", recipe.name, start, settings.steps, main) as log:
         kind = accelerator.distributed_type.value
@@ -124,10 +137,7 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
             if at % _LOG_EVERY == 0 or last:
                 mean = float(accelerator.reduce(window, "mean")) / (at - since)  # type: ignore[arg-type]
                 if not mean < float("inf"):
-                    raise TrainingError(
-                        f"the loss is {mean} at step {at}; lower training.optimizer.lr, or set training.clip. "
-                        f"The last checkpoint in {out} is unharmed"
-                    )
+                    raise diverged("losses", at)
                 rate = (at - since) * settings.batch_size / (time.monotonic() - began)
                 details = {name: float(value) for name, value in logs.items()}
                 log.progress(at, mean, rate, lr=optimizer.param_groups[0]["lr"], **details)
@@ -137,8 +147,8 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
             checkpoint_due = last or at % settings.checkpoint_every == 0
             if evaluation_due or checkpoint_due:
                 kept = finish(at)
-                if evaluation_due and main:
-                    evaluate(kept, test, recipe, at, log)  # type: ignore[arg-type]
+                if evaluation_due:
+                    evaluate(kept, test, recipe, at, log, rank, processes)  # type: ignore[arg-type]
                 if checkpoint_due and main:
                     kept.save_pretrained(out, beside={"recipe.yaml": source.text()})
                 if checkpoint_due:
@@ -150,41 +160,15 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     return (step if average is None else average.module).model.eval()
 
 
-def make_accelerator(recipe: Recipe) -> Accelerator:
-    """Accelerate's view of the machine. Raises :class:`TrainingError` when the launcher meant another one."""
-    precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[recipe.training.precision]
-    try:
-        accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_steps=recipe.training.accumulate)
-    except ValueError as error:
-        raise TrainingError(f"Accelerate cannot start: {error}") from None
-    expected = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes != expected:
-        raise TrainingError(
-            f"the environment says WORLD_SIZE={expected}, but Accelerate sees {accelerator.num_processes} process(es): "
-            f"each would train alone and overwrite the others' files. On CPUs start with\n"
-            f"ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {expected} -m mszoo train ..."
-        )
-    return accelerator
-
-
-def start_from(model: MultiScaleModel, name_or_folder: str) -> None:
-    """Take over a checkpoint's weights. Raises :class:`TrainingError` when it is of another model."""
-    other = MultiScaleModel.from_pretrained(find(name_or_folder))
-    if other.config() != model.config():
-        raise TrainingError(f"training.init: {name_or_folder} is another model: its basis, networks or heads differ")
-    model.load_state_dict(other.state_dict())
-
-
-def make_dataset(config: DatasetConfig, channels: int) -> ImageDataset:
-    """The data set that a recipe names."""
-    return registry().create("dataset", config.name, channels, **config.options)
-
-
-def evaluate(model: MultiScaleModel, test: ImageDataset, recipe: Recipe, at: int, log: Log) -> None:
-    """PSNR on the test images."""
-    for row in psnr_curve(model, test, recipe.evaluation.sigmas):
-        log.write("evaluation", at, sigma=row.sigma, noisy=row.noisy, psnr=row.denoised, images=row.images)
-        log.say(f"{recipe.name}: step {at}, sigma {row.sigma:.3g}: {row.noisy:.2f} -> {row.denoised:.2f} dB")
+def evaluate(
+    model: MultiScaleModel, test: ImageDataset, recipe: Recipe, at: int, log: Log, rank: int, processes: int
+) -> None:
+    """PSNR on the test images, which the processes share."""
+    for sigma in recipe.evaluation.sigmas:
+        mine = [psnr_of(model, test[i], sigma, 0, i) for i in range(rank, len(test), processes)]
+        noisy, denoised = (sum(column) / len(test) for column in zip(*gather_object(mine), strict=True))
+        log.write("evaluation", at, sigma=sigma, noisy=noisy, psnr=denoised, images=len(test))
+        log.say(f"{recipe.name}: step {at}, sigma {sigma:.3g}: {noisy:.2f} -> {denoised:.2f} dB")
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -20,6 +20,11 @@ __all__ = ["make_average", "make_optimizer", "make_scheduler"]
 def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
     """Any of timm's optimizers. Raises :class:`OptionsError` on a name or an option it does not have."""
     name, options = settings.optimizer.name, settings.optimizer.options
+    rate = options.get("lr", 1e-3)
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < float("inf"):
+        raise OptionsError(
+            "recipe", [(("training", "optimizer", "lr"), f"should be a number, 0 or more, got {rate!r}")]
+        )
     known = [str(n) for n in list_optimizers()]
     if name not in known:
         raise _fault("optimizer", f"timm has no optimizer {name!r}{suggest(name, known)}")
@@ -67,5 +72,5 @@ def make_average(module: nn.Module, settings: TrainingConfig) -> ModelEmaV3 | No
     return ModelEmaV3(module, decay=settings.ema, use_warmup=True, exclude_buffers=True)
 
 
-def _fault(key: str, text: str) -> OptionsError:
-    return OptionsError("recipe", [(("training", key), text)])
+def _fault(key: str, text: str, *inner: str) -> OptionsError:
+    return OptionsError("recipe", [(("training", key, *inner), text)])

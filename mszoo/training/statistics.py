@@ -1,4 +1,4 @@
-"""Running statistics, averaged anew before a model is used.
+"""What is measured on training data rather than learned: running statistics, and what heads fit before step 0.
 
 With small batches of mixed noise levels a norm's running value lags behind the weights and costs up to 2 dB; an
 average over some batches with the final weights does not.
@@ -6,24 +6,26 @@ average over some batches with the final weights does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
+from mszoo.heads import Head
 from mszoo.objectives import Draw
 from mszoo.training.step import Step
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "fit_heads"]
 
 
 @torch.no_grad()
 def calibrate(step: Step, batches: Iterable[tuple[Tensor, Draw]]) -> None:
-    """Replace every running statistic of the model by its average over the batches; then eval mode.
+    """Replace every running statistic of the trained scales by its average over the batches; then eval mode.
 
     It serves any norm with ``momentum`` (None: average) and ``reset_running_stats()``, as torch's batch norm has.
     """
-    norms = [m for m in step.modules() if hasattr(m, "reset_running_stats") and hasattr(m, "momentum")]
+    modules = [m for j in step.trained for m in step.model.scales[j].modules()]
+    norms = [m for m in modules if hasattr(m, "reset_running_stats") and hasattr(m, "momentum")]
     if norms:
         momenta = [m.momentum for m in norms]
         for norm in norms:
@@ -35,3 +37,17 @@ def calibrate(step: Step, batches: Iterable[tuple[Tensor, Draw]]) -> None:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
     step.eval()
+
+
+@torch.no_grad()
+def fit_heads(step: Step, batches: Callable[[], Iterable[Tensor]]) -> None:
+    """Let every trained head that asks for it see clean coefficients and conditions of its scale, before step 0.
+
+    Args:
+        step: the model to train.
+        batches: gives the same images (B, C, H, W) at every call, on every process.
+    """
+    for j in sorted(step.trained):
+        head = step.model.scales[j]
+        if type(head).fit is not Head.fit:
+            head.fit(step.model.decompose(x)[j] for x in batches())

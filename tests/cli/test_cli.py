@@ -61,7 +61,7 @@ def test_mistyped_words(mszoo_command, tmp_path, monkeypatch, words, expected):
     assert not list(tmp_path.iterdir()), "a refused command leaves nothing behind"
 
 
-@pytest.mark.parametrize("number", ["abc", "1/0", "-1", "nan", "inf"])
+@pytest.mark.parametrize("number", ["abc", "1/0", "-1", "nan", "inf", "25"])
 def test_bad_noise_levels(mszoo_command, grey_model, tmp_path, number):
     image = save_image(tmp_path / "a.png", 8, 8)
     code, _, err = mszoo_command("denoise", image, tmp_path / "b.png", "--model", grey_model, f"--sigma={number}")
@@ -142,6 +142,52 @@ def test_interrupted_training_says_how_to_go_on(mszoo_command, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mszoo.training.train", interrupted)
-    code, _, err = mszoo_command("train", "smoke-energy", "--out", tmp_path / "run")
+    code, _, err = mszoo_command("train", "smoke-energy", "training.steps=7", "--out", tmp_path / "run")
     assert code == 130
     assert "--resume" in err
+    assert "training.steps=7" in err, "the overrides are part of the run"
+
+
+def test_originals_are_never_overwritten(mszoo_command, grey_model, tmp_path):
+    folder = tmp_path / "photos"
+    image = save_image(folder / "a.png", 8, 8)
+    before = image.read_bytes()
+    for words in ((folder, folder), (image, image), (image, folder)):
+        code, _, err = mszoo_command("denoise", *words, "--model", grey_model)
+        assert (code, "overwritten by its own result" in err.replace("\n", " ")) == (1, True)
+    code, _, err = mszoo_command("denoise", image, tmp_path / "b.pngg", "--model", grey_model)
+    assert (code, "no image format .pngg" in err) == (1, True)
+    assert image.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [folder]
+
+
+def test_places_that_cannot_be_written(mszoo_command, grey_model, tmp_path):
+    file = save_image(tmp_path / "a.png", 8, 8)
+    for words in (
+        ("denoise", file, file / "b.png", "--model", grey_model),
+        ("train", "smoke-denoiser", "--out", file),
+        ("train", "smoke-denoiser", "--out", file / "run"),
+        ("sample", file, "--model", grey_model, "--size", 16),
+        ("evaluate", grey_model, "--data", file, "--out", file),
+        ("demo", "--model", grey_model, "--out", file / "demo.png"),
+        ("demo", "--model", grey_model, "--out", tmp_path / "demo.abc"),
+    ):
+        code, _, err = mszoo_command(*words)
+        assert code == 1, words
+        assert "a.png" in err or "demo.abc" in err
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:77", "mps"])
+def test_devices_that_are_not_there(mszoo_command, grey_model, tmp_path, device):
+    image = save_image(tmp_path / "a.png", 8, 8)
+    code, _, err = mszoo_command("denoise", image, tmp_path / "b.png", "--model", grey_model, "--device", device)
+    assert (code, f"device '{device}' cannot be used here" in err.replace("\n", " ")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "words", [("--seed", "-1"), ("--seed", "99999999999999999999"), ("--tile", "0"), ("--tile", "-5")]
+)
+def test_numbers_out_of_range(mszoo_command, grey_model, tmp_path, words):
+    image = save_image(tmp_path / "a.png", 8, 8)
+    code, _, err = mszoo_command("denoise", image, tmp_path / "b.png", "--model", grey_model, *words)
+    assert (code, words[0] in err) == (2, True)

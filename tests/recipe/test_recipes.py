@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from mszoo.errors import RecipeError
-from mszoo.recipe import Recipe, Source, read_recipe
+from mszoo.recipe import Recipe, Source, differences, read_recipe
 from mszoo.shipped import shipped_files
 from mszoo.training import check
 
@@ -110,12 +110,31 @@ def test_all_faults_at_once():
         ("warmup: 10", "warmup: 300", r"training  warmup: 300 must be less than steps"),
         ("warmup: 10", "accumulate: 3", r"training  accumulate: 3 must divide batch_size"),
         ("lr: 2e-2", "lr: 2e-2, momentun: 3", r"training.optimizer  .*momentun"),
+        ("lr: 2e-2", "lr: fast", r"training.optimizer.lr  should be a number, 0 or more, got 'fast'"),
+        ("lr: 2e-2", "lr: .inf", r"training.optimizer.lr  should be a number, 0 or more, got inf"),
+        ("warmup: 10", "seed: 99999999999999999999", r"training.seed  .*less than 9223372036854775808"),
+        ("steps: 300", "steps: .nan", r"training.steps  .*"),
+        (
+            "name: denoising,",
+            "name: denoising, random_intensity: true,",
+            r"objective  with these options it cannot train scale 0, whose condition stays as it is",
+        ),
     ],
 )
 def test_one_fault(old, new, expected):
     assert old in GOOD
-    (fault,) = faults(GOOD.replace(old, new, 1))
+    fault, *more = faults(GOOD.replace(old, new, 1))
+    assert not [m for m in more if "it cannot train scale" not in m], "each scale of the same mapping tells its own"
     assert re.search(rf"^bad.yaml:\d+  {expected}", fault), fault
+
+
+def test_a_fault_does_not_hide_others_of_its_section():
+    text = GOOD.replace("channels: 1", "channels: one").replace("basis: haar", "basis: harr")
+    text = text.replace("head: denoiser}", "head: denoizer}").replace("batch_size: 16", "batch_size: -1")
+    found = faults(text.replace("name: adamuon", "name: adamoun"), "training.scheduler=cosin")
+    for key in ("channels", "basis", "detail.head", "coarse.head", "batch_size", "optimizer", "scheduler"):
+        assert any(re.search(rf"(model|training)\.{key}  ", fault) for fault in found), (key, found)
+    assert len(found) == 7
 
 
 def test_faults_of_overrides_name_the_command_line():
@@ -146,6 +165,43 @@ def test_overrides_reach_lists_new_keys_and_bare_names():
     assert Recipe.model_validate(yaml.safe_load(source.text())) == recipe
 
 
+def test_an_anchor_is_a_copy():
+    scale = "{conditioner: {name: bias_free_cnn, receptive_field: 9, depth: 6}, head: denoiser}"
+    source = Source(f"model: {{basis: haar, levels: 2, detail: [&s {scale}, *s], coarse: *s}}", "x")
+    source.override("model.detail.0.conditioner.receptive_field=5")
+    fields = [
+        s["conditioner"]["receptive_field"]
+        for s in (*source.values["model"]["detail"], source.values["model"]["coarse"])
+    ]
+    assert fields == [5, 9, 9]
+
+
+def test_one_scale_of_a_mapping_for_all():
+    source = Source(GOOD, "x")
+    source.override("model.detail.1.conditioner.receptive_field=7")
+    _, model = check(source)
+    assert [head.receptive_field for head in model.eval().detail] == [9, 7]
+    with pytest.raises(RecipeError, match=r"there is no model\.detail\[2\]"):
+        source.override("model.detail.2.head=denoiser")
+
+
+def test_an_option_of_a_default_part():
+    source = Source(GOOD.replace("  optimizer: {name: adamuon, lr: 2e-2}\n", ""), "x")
+    source.override("training.optimizer.weight_decay=1e-4")
+    source.override("training.scheduler.min_lr=1e-5")
+    recipe, _ = check(source)
+    assert recipe.training.optimizer.model_dump() == {"name": "adam", "lr": 1e-3, "weight_decay": 1e-4}
+    assert recipe.training.scheduler is not None
+    assert recipe.training.scheduler.name == "cosine"
+
+
+def test_differences():
+    base = {"a": 1, "b": {"c": 2, "d": [1]}, "gone": 3}
+    other = {"a": 1, "b": {"c": 2.5, "d": [1]}, "new": None, "more": "x"}
+    assert differences(base, other) == ["b.c=2.5", "gone=null", "more=x"]
+    assert differences(base, base) == []
+
+
 def test_scales_merge_the_objective():
     text = GOOD.replace("head: denoiser}", "head: denoiser, objective: {noise: {max_sigma: 3.0}}}", 1)
     recipe, _ = check(Source(text, "x"))
@@ -155,7 +211,7 @@ def test_scales_merge_the_objective():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("a: [1", "not YAML"), ("- 1", "a mapping"), ("a: 1\na: 2", "given twice"), ("", "fault"),
-     ("a: !!python/object:os.x 1", "not YAML")],
+     ("a: !!python/object:os.x 1", "not YAML"), ("a: &a [*a]", "contains itself")],
 )  # fmt: skip
 def test_files_that_are_no_recipe(text, expected):
     with pytest.raises(RecipeError, match=expected):

@@ -1,0 +1,131 @@
+"""What a run starts from, and how it refuses to start or to go on."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor
+
+import mszoo
+from mszoo.errors import DataError, RecipeError, TrainingError
+from mszoo.heads import Denoiser
+from mszoo.model import MultiScaleModel
+from mszoo.objectives import Denoising
+from mszoo.recipe import DatasetConfig, TrainingConfig, read_recipe
+from mszoo.training import train
+from mszoo.training.batches import Batches
+from mszoo.training.statistics import fit_heads
+from mszoo.training.step import Step
+
+SMALL = (
+    *("training.steps=2", "training.warmup=0", "training.batch_size=2", "training.calibration_batches=1"),
+    *("data.test=null", "data.train.crop=16", "training.ema=null"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _any_algorithm() -> None:
+    torch.use_deterministic_algorithms(False)
+
+
+def run(out: Path, *overrides: str, resume: bool = False) -> Path:
+    train(read_recipe("smoke-denoiser", [*SMALL, *overrides]), out, resume)
+    return out
+
+
+def write_images(folder: Path, *sizes: int) -> Path:
+    folder.mkdir()
+    for i, size in enumerate(sizes):
+        pixels = np.random.default_rng(i).integers(0, 256, (size, size), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
+
+
+def test_a_run_goes_on_only_as_it_began(tmp_path):
+    out = run(tmp_path / "run")
+    before = safetensors.torch.load_file(out / "model.safetensors")
+    with pytest.raises(TrainingError, match=r"training\.seed=5.*another --out") as caught:
+        run(out, "training.seed=5", "training.optimizer.name=sgd", "training.steps=4", resume=True)
+    assert "training.optimizer.name=sgd" in str(caught.value)
+    with pytest.warns(UserWarning, match="is at step 2 already"):
+        run(out, "training.workers=0", resume=True)
+    after = safetensors.torch.load_file(out / "model.safetensors")
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    run(out, "training.steps=3", "training.batch_size=2", resume=True)
+
+
+def test_new_weights_take_old_measurements_away(tmp_path):
+    out = run(tmp_path / "run")
+    (out / "evaluation.json").write_text("{}")
+    run(out, "training.steps=3", resume=True)
+    assert not (out / "evaluation.json").exists()
+
+
+def test_a_diverged_model_is_never_saved(tmp_path):
+    out = run(tmp_path / "run", "training.checkpoint_every=1")
+    before = (out / "model.safetensors").read_bytes()
+    bad = ("training.optimizer.name=sgd", "training.optimizer.lr=1e30", "training.checkpoint_every=1")
+    with pytest.raises(TrainingError, match=r"no longer finite at step \d+; lower training\.optimizer\.lr"):
+        run(tmp_path / "bad", *bad, "training.steps=9")
+    for weights in (tmp_path / "bad").rglob("*.safetensors"):
+        assert all(t.isfinite().all() for t in safetensors.torch.load_file(weights).values()), weights
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+def test_images_that_cannot_be_read_are_a_fault_of_the_recipe(tmp_path):
+    overrides = ("data.train={name: image_folder, path: nowhere, crop: 16}",)
+    with pytest.raises(
+        RecipeError, match=r"command line: .*data\.train\.path  no such folder.*data\.train\.path=\.\.\."
+    ):
+        run(tmp_path / "run", *overrides)
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_smaller_than_the_crop_are_named_and_left_out(tmp_path):
+    folder = write_images(tmp_path / "images", 20, 8, 24, 12)
+    images = mszoo.create("dataset", "image_folder", 1, path=str(folder))
+    cut, training = DatasetConfig(name="image_folder", crop=16), TrainingConfig(steps=4, batch_size=2)
+    with pytest.warns(UserWarning, match=r"2 image\(s\) smaller than crop: 16 left out: .*1\.png, .*3\.png"):
+        batches = Batches(images, cut, training)
+    assert [tuple(x.shape) for x, _ in batches.steps(0, 4)] == [(2, 1, 16, 16)] * 4
+    with pytest.raises(DataError, match=re.escape("no training image is as large as data.train.crop: 64")):
+        Batches(images, DatasetConfig(name="image_folder", crop=64), training)
+
+
+def test_frozen_scales_keep_their_running_statistics(tmp_path):
+    first = run(tmp_path / "first")
+    second = run(tmp_path / "second", f"training.init={first}", "training.scales=[0]")
+    one, other = (safetensors.torch.load_file(f / "model.safetensors") for f in (first, second))
+    changed = {name.split(".")[1] if name.startswith("detail") else "coarse" for name in one
+               if not torch.equal(one[name], other[name])}  # fmt: skip
+    assert changed == {"0"}
+    assert any("running_std" in name and not torch.equal(t, torch.ones_like(t)) for name, t in one.items())
+
+
+class Centred(Denoiser):
+    """A head that needs the mean of its data."""
+
+    def __init__(self, conditioner) -> None:
+        super().__init__(conditioner)
+        self.register_buffer("mean", torch.zeros(()))
+
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+        self.mean.fill_(torch.cat([x.flatten() for x, _ in batches]).mean())
+
+
+def test_heads_see_the_data_of_their_scale_once():
+    def conditioner(channels: int, cond: int = 0):
+        return mszoo.create("conditioner", "bias_free_cnn", channels, cond, receptive_field=5, depth=3, width=4)
+
+    x = torch.rand(6, 1, 8, 8)
+    for trained, coarse_mean in ((None, 2 * x.mean()), ([0], torch.tensor(0.0))):
+        basis = mszoo.create("basis", "haar")
+        model = MultiScaleModel(1, Centred(conditioner(1)), basis, [Denoiser(conditioner(3, 1))])
+        step = Step(model, [Denoising(), Denoising()], trained)
+        fit_heads(step, lambda: x.split(2))
+        torch.testing.assert_close(model.coarse.mean, coarse_mean)
