@@ -82,15 +82,12 @@ def super_resolve(
     device: Device = "cpu",
 ) -> None:
     """Enlarge an image: its details are drawn from the model."""
-    import mszoo
-    from mszoo.data.images import read_image, write_image
-    from mszoo.inference import fast
+    from mszoo.data.images import write_image
     from mszoo.inference.sampling import DETAIL
     from mszoo.inference.sampling import super_resolve as enlarge
 
     detail = schedule(DETAIL, beta=beta, h0=h0, sigma_end=sigma_end)
-    loaded = fast(mszoo.load(model, device))
-    low = as_batch(read_image(image, str(image), None if loaded.channels == 1 else loaded.channels), loaded).to(device)
+    loaded, low = open_both(model, image, device)
     with ascending() as show:
         large = enlarge(loaded, low, factor, mean_of=samples, generator=seed, detail=detail, on_step=show)
     write_image(large.flatten(0, 1), out)
@@ -116,18 +113,14 @@ def solve(
     device: Device = "cpu",
 ) -> None:
     """Measure an image, and recover it from the measurement; prints how close that comes."""
-    import mszoo
-    from mszoo.data.images import read_image, write_image
+    from mszoo.data.images import write_image
     from mszoo.evaluation import psnr
-    from mszoo.inference import fast
     from mszoo.inference.inverse import SOLVE
     from mszoo.inference.inverse import solve as recover
 
     stepping = schedule(SOLVE, beta=beta, h0=h0, sigma_end=sigma_end)
-    loaded = fast(mszoo.load(model, device))
-    clean = as_batch(read_image(image, str(image), None if loaded.channels == 1 else loaded.channels), loaded)
+    loaded, clean = open_both(model, image, device)
     measuring = make_operator(operator, loaded, tuple(clean.shape[1:]), mask, fraction, width, factor, seed)
-    clean = clean.to(device)
     measured = measuring.forward(clean)
     with ascending() as show:
         found = recover(
@@ -179,9 +172,15 @@ def make_operator(
         raise MszooError(str(error)) from None
 
 
-def as_batch(image: Any, model: Any) -> Any:
-    """An image (C, H, W) as a batch for the model: a grey one takes each channel as an image of its own."""
-    return image[:, None] if model.channels == 1 else image[None]
+def open_both(name: str, path: Path, device: str) -> tuple[Any, Any]:
+    """A model, and an image as a batch for it: a grey model takes each channel as an image of its own."""
+    import mszoo
+    from mszoo.data.images import read_image
+    from mszoo.inference import fast
+
+    model = fast(mszoo.load(name, device))
+    image = read_image(path, str(path), None if model.channels == 1 else model.channels).to(device)
+    return model, image[:, None] if model.channels == 1 else image[None]
 
 
 def schedule(base: Any, **given: float | None) -> Any:

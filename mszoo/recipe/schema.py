@@ -120,9 +120,9 @@ class DatasetConfig(NamedConfig):
 
 
 class DataConfig(_Strict):
-    """Training images, and the images that evaluations use."""
+    """Training images (by default crops of the photographs that need no download), and those of evaluations."""
 
-    train: DatasetConfig
+    train: DatasetConfig = DatasetConfig.model_validate({"name": "photographs", "crop": 64, "flip": True})
     test: DatasetConfig | None = None
 
 
@@ -202,7 +202,7 @@ class Recipe(_Strict):
     description: str = ""
     model: ModelConfig
     objective: NamedConfig = NamedConfig(name="denoising")
-    data: DataConfig
+    data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     publication: PublicationConfig = PublicationConfig()
