@@ -12,7 +12,7 @@ from mszoo.model import MultiScaleModel
 
 __all__ = ["SOLVE", "solve"]
 
-SOLVE = Schedule(h0=0.01, beta=1.0, sigma_end=0.01)
+SOLVE = Schedule(h0=0.01, beta=0.3, sigma_end=0.01, floor=0.002)
 
 
 @torch.no_grad()
@@ -37,7 +37,7 @@ def solve(
         operator: the measurement.
         mean_of: 1 gives a sample; more gives the mean of as many, which has the smaller error.
         generator: a torch.Generator or a seed.
-        schedule: beta = 1 adds no noise: the likely image, with little variety.
+        schedule: with beta = 1 no noise is added on the way: faster, and 2 dB worse where pixels are missing.
         on_step: called with the step, the images and their noise estimates.
 
     Returns:

@@ -27,7 +27,7 @@ from mszoo.cli.generating import contact_sheet
 from mszoo.data.images import write_image
 from mszoo.evaluation import psnr
 from mszoo.evaluation.demo import astronaut_face
-from mszoo.inference import Inpainting, Operator, RandomProjections, Schedule, downsample, fast
+from mszoo.inference import Inpainting, Operator, RandomProjections, downsample, fast
 
 
 def faces(model: mszoo.MultiScaleModel, out: Path | None) -> None:
@@ -77,23 +77,23 @@ def fine_energy(x: Tensor) -> float:
     return float(power[high[:, None] | high].sum())
 
 
-def inpaint(model: mszoo.MultiScaleModel, images: list[Tensor]) -> None:
+def inpaint(model: mszoo.MultiScaleModel, images: list[Tensor], mean_of: int) -> None:
     rows = []
     for i, x in enumerate(images):
         operator = Inpainting.random_pixels(tuple(x.shape[-2:]), 0.5, seed=i)
-        found = model.solve(operator.forward(x), operator, generator=i, schedule=Schedule(h0=0.02))
+        found = model.solve(operator.forward(x), operator, generator=i, mean_of=mean_of)
         peer = skimage.restoration.inpaint_biharmonic(operator.forward(x)[0, 0].numpy(), ~operator.mask.numpy())
         rows.append(report(f"image {i}", x, found, torch.from_numpy(peer).float()[None, None], operator))
-    summary("half the pixels missing, beta = 1, one solution", "inpaint_biharmonic", rows)
+    summary(f"half the pixels missing, mean of {mean_of} solution(s)", "inpaint_biharmonic", rows)
 
 
-def project(model: mszoo.MultiScaleModel, images: list[Tensor]) -> None:
+def project(model: mszoo.MultiScaleModel, images: list[Tensor], mean_of: int) -> None:
     rows = []
     for i, x in enumerate(images):
         operator = RandomProjections((1, *x.shape[-2:]), 0.1, seed=i)
-        found = model.solve(operator.forward(x), operator, generator=i, schedule=Schedule(h0=0.02))
+        found = model.solve(operator.forward(x), operator, generator=i, mean_of=mean_of)
         rows.append(report(f"image {i}", x, found, ista(operator, x), operator))
-    summary("10% random projections, beta = 1, one solution", "ISTA, best threshold", rows)
+    summary(f"10% random projections, mean of {mean_of} solution(s)", "ISTA, best threshold", rows)
 
 
 def ista(operator: Operator, x: Tensor, steps: int = 150) -> Tensor:
@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument("what", choices=("faces", "enlarge", "inpaint", "project"))
     parser.add_argument("model")
     parser.add_argument("images", nargs="?", help="folder of images; the middle 256 x 256 of each of the first 12")
+    parser.add_argument("--mean-of", type=int, default=1, help="solutions to average")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     model = fast(mszoo.load(given.model))
@@ -146,7 +147,7 @@ def main() -> None:
         height, width = found[i].shape[-2:]
         top, left = (height - 256) // 2, (width - 256) // 2
         images.append(found[i][None, :, top : top + 256, left : left + 256])
-    {"inpaint": inpaint, "project": project}[given.what](model, images)
+    {"inpaint": inpaint, "project": project}[given.what](model, images, given.mean_of)
 
 
 if __name__ == "__main__":
