@@ -5,7 +5,7 @@
 CODE is the folder ``code`` of a checkout of LabForComputationalVision/local-probability-models-of-images; CHECKPOINTS
 holds ``flat_rf13.pt``, ``low_40x40.pt``, ``rf13_scale0.pt``, ``rf13_scale1.pt``. Batch 16 of 160 x 160, float32, CPU.
 Prints the median time of both, interleaved in one process, the ratio theirs / ours (above 1, mszoo is faster), the
-largest difference of the outputs, and the memory that each needs above what is loaded, alone in its own process.
+largest difference of the outputs, and the memory that the batch needs above one image's, alone in its own process.
 """
 
 from __future__ import annotations
