@@ -22,9 +22,7 @@ def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.O
     name, options = settings.optimizer.name, settings.optimizer.options
     rate = options.get("lr", 1e-3)
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < float("inf"):
-        raise OptionsError(
-            "recipe", [(("training", "optimizer", "lr"), f"should be a number, 0 or more, got {rate!r}")]
-        )
+        raise _fault("optimizer", f"should be a number, 0 or more, got {rate!r}", "lr")
     known = [str(n) for n in list_optimizers()]
     if name not in known:
         raise _fault("optimizer", f"timm has no optimizer {name!r}{suggest(name, known)}")
