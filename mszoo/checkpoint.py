@@ -35,9 +35,14 @@ def write(
         config: what ``config.json`` holds.
         tensors: the model's state.
         beside: text of further files, by name (``recipe.yaml``, ``README.md``).
+
+    Raises:
+        CheckpointError: a file stands where the folder should be.
     """
     import safetensors.torch
 
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"{folder} is a file; give a folder for the model")
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     data = safetensors.torch.save(contiguous, metadata={"format": "pt"})  # may fail: before anything is touched
     texts = {**(beside or {}), CONFIG: json.dumps(config, indent=2) + "\n"}

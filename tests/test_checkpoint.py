@@ -151,3 +151,10 @@ def test_weights_that_cannot_be_written_leave_the_older_checkpoint(tmp_path: Pat
     with pytest.raises(Exception, match=r"(?i)shar"):
         write(tmp_path, {"model": {}}, {"a": tied, "b": tied})
     assert torch.equal(answer(mszoo.load(tmp_path)), answer(first))
+
+
+def test_a_file_where_the_folder_should_be(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(CheckpointError, match="is a file; give a folder"):
+        write(tmp_path / "file", {"model": {}}, {})
+    assert (tmp_path / "file").read_text() == "kept"

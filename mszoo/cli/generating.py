@@ -202,10 +202,10 @@ def sides(text: str) -> tuple[int, int]:
 
 def contact_sheet(images: Any) -> Any:
     """Images (n, C, H, W) side by side in rows, (C, rows H, columns W)."""
-    columns = next(c for c in range(1, len(images) + 1) if c * c >= len(images))
-    blank = images.new_ones(-len(images) % columns, *images.shape[1:])
     import torch
 
+    columns = next(c for c in range(1, len(images) + 1) if c * c >= len(images))
+    blank = images.new_ones(-len(images) % columns, *images.shape[1:])
     tiles = torch.cat([images, blank]).unflatten(0, (-1, columns))
     return tiles.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
 

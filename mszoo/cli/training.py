@@ -74,7 +74,5 @@ def convert_paper_a(
         model = convert_multi_scale(low, detail, basis)
     else:
         raise MszooError("give --low FILE with one --detail FILE per scale, finest first; or --flat FILE alone")
-    if out.exists() and not out.is_dir():
-        raise MszooError(f"{out} is a file; give a folder for the converted model")
     model.save_pretrained(out)
     console.print(f"wrote {escape(str(out))}: {model.levels} levels")

@@ -146,7 +146,7 @@ def _draw(
     unit: int,
     on_step: OnStep | None,
 ) -> Tensor:
-    """Ascend from noise around the mean; a head that takes t is told the level it has to remove."""
+    """Ascend from noise around the mean. Raises :class:`UnsupportedError` for a head that is not blind."""
 
     def direction(y: Tensor, which: Tensor) -> Tensor:
         given = None if cond is None else cond[which]

@@ -6,6 +6,7 @@ of it, whatever the number of processes, and a resumed run starts at its step wi
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
@@ -56,6 +57,12 @@ class Batches:
         self._cuts = _Cuts(dataset, cut, training.seed)
         self._training, self._rank, self._processes = training, rank, processes
 
+    def whole(self) -> Batches:
+        """The same batches, undivided: alike on every process."""
+        undivided = copy.copy(self)
+        undivided._rank, undivided._processes = 0, 1
+        return undivided
+
     def steps(self, start: int, stop: int) -> Iterator[tuple[Tensor, Draw]]:
         """Images (B, C, H, W) and random numbers of steps start ... stop - 1, ``accumulate`` parts for each."""
         training = self._training
@@ -101,13 +108,14 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
         """Images that a crop fits into; the others are named once."""
         if self._crop is None:
             return list(range(len(self._dataset)))
-        small = [i for i in range(len(self._dataset)) if min(self._dataset.size(i)) < self._crop]
-        if len(small) == len(self._dataset):
+        fits = [min(self._dataset.size(i)) >= self._crop for i in range(len(self._dataset))]
+        small = [i for i, fit in enumerate(fits) if not fit]
+        if not any(fits):
             raise DataError(f"no training image is as large as data.train.crop: {self._crop}; use a smaller crop")
         if small:
             shown = ", ".join(map(self._dataset.label, small[:5])) + (", ..." if len(small) > 5 else "")
             warnings.warn(f"{len(small)} image(s) smaller than crop: {self._crop} left out: {shown}", stacklevel=2)
-        return sorted({*range(len(self._dataset))} - {*small})
+        return [i for i, fit in enumerate(fits) if fit]
 
     def _shuffled(self, epoch: int) -> Tensor:
         return torch.randperm(len(self._used), generator=keyed_generator(self._seed, epoch, _ORDER))

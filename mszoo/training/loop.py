@@ -48,11 +48,10 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     Raises:
         RecipeError: the recipe has faults.
         TrainingError: the run cannot start, or its loss is no longer finite.
-        DataError: no images.
+        DataError: no image is as large as the crop.
     """
     recipe, _ = check(source)
     settings = recipe.training
-    images, test = open_data(source, recipe)
     accelerator = make_accelerator(recipe)
     rank, processes, main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
     found = state.latest(out / "state")
@@ -64,15 +63,15 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
         if start >= settings.steps:
             warnings.warn(f"{out} is at step {start} already; to go on, raise training.steps", stacklevel=2)
             return MultiScaleModel.from_pretrained(out)
+    images, test = open_data(source, recipe)
 
     torch.manual_seed(settings.seed)
     model = MultiScaleModel.from_config(recipe.model)
     objectives = [registry().create("objective", o.name, **o.options) for o in recipe.objectives()]
     if settings.init is not None:
         start_from(model, settings.init)
-    cut = recipe.data.train
-    batches = Batches(images, cut, settings, rank, processes)
-    whole_batches = Batches(images, cut, settings)  # the same on every process
+    batches = Batches(images, recipe.data.train, settings, rank, processes)
+    whole_batches = batches.whole()
 
     step = Step(model, objectives, settings.scales).to(memory_format=torch.channels_last)
     if not found and settings.init is None:
