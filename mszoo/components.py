@@ -56,6 +56,12 @@ def mszoo_components() -> Iterator[Spec]:
         "bias-free CNN of chosen receptive field (paper A)",
     )
     yield Spec(
+        "conditioner",
+        "bias_free_unet",
+        "mszoo.conditioners.bias_free_unet:BiasFreeUNet",
+        "bias-free U-Net that sees the whole image, for the coarse scale",
+    )
+    yield Spec(
         "head",
         "denoiser",
         "mszoo.heads.denoiser:Denoiser",

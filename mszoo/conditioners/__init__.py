@@ -2,5 +2,6 @@
 
 from mszoo.conditioners.base import Conditioner
 from mszoo.conditioners.bias_free_cnn import BiasFreeCNN
+from mszoo.conditioners.bias_free_unet import BiasFreeUNet
 
-__all__ = ["BiasFreeCNN", "Conditioner"]
+__all__ = ["BiasFreeCNN", "BiasFreeUNet", "Conditioner"]

@@ -19,9 +19,11 @@ from mszoo.conditioners.layers import (
     Activation,
     BatchScale,
     ChannelScale,
+    ContrastConv,
     NoiseEmbedding,
     Norm,
     activate,
+    convolution,
     make_norm,
 )
 from mszoo.errors import UnsupportedError
@@ -64,6 +66,9 @@ class BiasFreeCNN(Conditioner):
         norm: ``batch`` (paper A's), ``channel`` (local and batch-independent) or ``none``.
         activation: ``relu``, ``gelu`` or ``softplus``.
         noise_embedding: multiply each layer by 1 + a linear function of an embedding of t.
+        brightness_invariant: make the first layer blind to a constant added to the image (the condition, or y where
+            there is none): the denoised image then brightens by the same constant, and the network
+            learns faster; see :class:`ContrastConv`. Not in paper A.
 
     Raises:
         ValueError: a receptive field that the depth cannot have.
@@ -87,6 +92,7 @@ class BiasFreeCNN(Conditioner):
         norm: Norm = "batch",
         activation: Activation = "relu",
         noise_embedding: bool = False,
+        brightness_invariant: bool = False,
     ) -> None:
         super().__init__(channels, cond_channels)
         depth = depth or (20 if receptive_field == 41 else 21)
@@ -96,10 +102,14 @@ class BiasFreeCNN(Conditioner):
         self.smooth = activation != "relu"
         self.activation: Activation = activation
         self._receptive_field = receptive_field
-        self.first = _convolution(channels + cond_channels, width, 3)
-        self.inner = nn.ModuleList(_convolution(width, width, 3 if i in wide else 1) for i in range(1, depth - 1))
+        self.first = (
+            ContrastConv(channels + cond_channels, width, cond_channels or channels)
+            if brightness_invariant
+            else convolution(channels + cond_channels, width, 3)
+        )
+        self.inner = nn.ModuleList(convolution(width, width, 3 if i in wide else 1) for i in range(1, depth - 1))
         self.norms = nn.ModuleList(make_norm(norm, width) for _ in self.inner)
-        self.last = _convolution(width, channels, 3)
+        self.last = convolution(width, channels, 3)
         self.embedding = NoiseEmbedding() if noise_embedding else None
         self.modulations = nn.ModuleList(_modulation(64, width) for _ in self.inner if noise_embedding)
 
@@ -112,14 +122,14 @@ class BiasFreeCNN(Conditioner):
         """Apply the network; see :meth:`Conditioner.forward`. Raises UnsupportedError if t is needed and None."""
         h = self.first(self.join(y, cond))
         if self.embedding is None:
-            for convolution, norm in zip(self.inner, self.norms, strict=True):
-                h = activate(norm(convolution(h)), self.activation)
+            for layer, norm in zip(self.inner, self.norms, strict=True):
+                h = activate(norm(layer(h)), self.activation)
             return self.last(h)
         if t is None:
             raise UnsupportedError("this network is not blind: give the noise level (sigma, or t)")
         embedded = self.embedding(t)
-        for convolution, norm, modulation in zip(self.inner, self.norms, self.modulations, strict=True):
-            h = norm(convolution(h)) * (1 + modulation(embedded))[:, :, None, None]
+        for layer, norm, modulation in zip(self.inner, self.norms, self.modulations, strict=True):
+            h = norm(layer(h)) * (1 + modulation(embedded))[:, :, None, None]
             h = activate(h, self.activation)
         return self.last(h)
 
@@ -127,20 +137,16 @@ class BiasFreeCNN(Conditioner):
         """The same function with its norms folded into its convolutions; itself where they cannot be."""
         if self.embedding is not None or any(isinstance(norm, ChannelScale) for norm in self.norms):
             return self
-        weights = [self.first.weight]
-        for convolution, norm in zip(self.inner, self.norms, strict=True):
-            assert isinstance(convolution, nn.Conv2d)
+        weights = [self.first.kernels() if isinstance(self.first, ContrastConv) else self.first.weight]
+        for layer, norm in zip(self.inner, self.norms, strict=True):
+            assert isinstance(layer, nn.Conv2d)
             scale = norm.gain / norm.running_std if isinstance(norm, BatchScale) else torch.ones(())
-            weights.append(convolution.weight * scale.reshape(-1, 1, 1, 1))
+            weights.append(layer.weight * scale.reshape(-1, 1, 1, 1))
         weights = [w.detach() for w in (*weights, self.last.weight)]
-        return FoldedCNN(self.channels, self.cond_channels, weights, self.activation, self._receptive_field, dtype)
-
-
-def _convolution(inputs: int, outputs: int, size: int) -> nn.Conv2d:
-    """A bias-free convolution that keeps the image's size, with Kaiming's normal initialization (fan in)."""
-    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(layer.weight)
-    return layer
+        edge = "replicate" if isinstance(self.first, ContrastConv) else "constant"
+        return FoldedCNN(
+            self.channels, self.cond_channels, weights, self.activation, self._receptive_field, dtype, edge
+        )
 
 
 def _modulation(features: int, width: int) -> nn.Linear:

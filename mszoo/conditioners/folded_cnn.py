@@ -32,6 +32,7 @@ class FoldedCNN(Conditioner):
         activation: after all but the first and the last.
         receptive_field: of the chain.
         dtype: to compute in; the output has y's dtype.
+        edge: how the image goes on beyond its edge for the first layer, a mode of :func:`torch.nn.functional.pad`.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class FoldedCNN(Conditioner):
         activation: Activation,
         receptive_field: int,
         dtype: torch.dtype,
+        edge: str = "constant",
     ) -> None:
         super().__init__(channels, cond_channels)
         self.weights = nn.ParameterList(
@@ -52,6 +54,7 @@ class FoldedCNN(Conditioner):
         self.batch_independent = True
         self.smooth = activation != "relu"
         self._receptive_field = receptive_field
+        self.edge = edge
 
     @property
     def receptive_field(self) -> int | None:
@@ -68,7 +71,7 @@ class FoldedCNN(Conditioner):
 
     def _chain(self, h: Tensor) -> Tensor:
         first, *inner, last = self.weights
-        h = F.conv2d(h, first, padding=1)
+        h = F.conv2d(F.pad(h, (1, 1, 1, 1), mode=self.edge), first)
         for weight in inner:
             h = F.conv2d(h, weight, padding=weight.shape[-1] // 2)
             h = h.relu_() if self.activation == "relu" else activate(h, self.activation)

@@ -9,7 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Activation", "BatchScale", "ChannelScale", "NoiseEmbedding", "Norm", "activate", "make_norm"]
+__all__ = [
+    "Activation",
+    "BatchScale",
+    "ChannelScale",
+    "ContrastConv",
+    "NoiseEmbedding",
+    "Norm",
+    "activate",
+    "convolution",
+    "make_norm",
+]
 
 Norm = Literal["batch", "channel", "none"]
 Activation = Literal["relu", "gelu", "softplus"]
@@ -20,6 +30,40 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
     if activation == "relu":
         return F.relu(x)
     return F.gelu(x) if activation == "gelu" else F.softplus(x) - math.log(2)
+
+
+def convolution(inputs: int, outputs: int, size: int) -> nn.Conv2d:
+    """A bias-free convolution that keeps the image's size, with Kaiming's normal initialization (fan in)."""
+    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
+    nn.init.kaiming_normal_(layer.weight)
+    return layer
+
+
+class ContrastConv(nn.Conv2d):
+    """A bias-free 3 x 3 convolution that does not see the brightness of its first channels.
+
+    Their kernels are used less their mean, and the image is continued at its edge: adding a constant to one of these
+    channels changes nothing. (The idea of Herbreteau, Moebel, Kervrann, *Normalization-equivariant neural networks*,
+    NeurIPS 2023: a denoiser need not learn that noise has no mean.)
+
+    Args:
+        inputs: channels of the input.
+        outputs: channels of the output.
+        images: how many of the first inputs are images; the others are convolved as usual.
+    """
+
+    def __init__(self, inputs: int, outputs: int, images: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, padding_mode="replicate", bias=False)
+        self.images = images
+        nn.init.kaiming_normal_(self.weight)
+
+    def kernels(self) -> Tensor:
+        """The kernels as they are applied."""
+        image, other = self.weight[:, : self.images], self.weight[:, self.images :]
+        return torch.cat([image - image.mean((2, 3), keepdim=True), other], 1)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
+        return F.conv2d(F.pad(input, (1, 1, 1, 1), mode="replicate"), self.kernels())
 
 
 def make_norm(norm: Norm, width: int) -> nn.Module:

@@ -217,6 +217,22 @@ def test_paper_setting_is_homogeneous_of_degree_one(norm: str, cond_channels: in
     torch.testing.assert_close(scaled, scale * network(y, cond=cond), **FLOAT64)
 
 
+@pytest.mark.parametrize("channels", [(1, 0), (3, 0), (3, 1), (9, 3)], ids=str)
+@pytest.mark.parametrize("invariant", [True, False])
+def test_a_constant_added_to_the_image_changes_nothing_if_so_asked(channels: tuple[int, int], invariant: bool) -> None:
+    network = small(*channels, norm="batch", brightness_invariant=invariant)
+    y, _, cond = inputs(network)
+    constant = torch.randn(network.cond_channels or network.channels, dtype=torch.float64)[:, None, None]
+    output = network(y, cond=cond)
+    brighter = network(y + constant) if cond is None else network(y, cond=cond + constant)
+    if invariant:
+        torch.testing.assert_close(brighter, output, **FLOAT64)
+    else:
+        assert not torch.allclose(brighter, output, rtol=1e-3)
+    if cond is not None:  # a constant in the details is a slope of the image, and seen
+        assert not torch.allclose(network(y + 1, cond=cond), output, rtol=1e-3)
+
+
 @pytest.mark.parametrize("noise_embedding", [True, False])
 def test_takes_t_as_declared(noise_embedding: bool) -> None:
     network = small(noise_embedding=noise_embedding)

@@ -11,12 +11,12 @@ from mszoo.errors import UnsupportedError
 from mszoo.inference import fast
 
 
-def trained_model(norm: str, activation: str, embedding: bool) -> mszoo.MultiScaleModel:
+def trained_model(norm: str, activation: str, embedding: bool, invariant: bool = False) -> mszoo.MultiScaleModel:
     """A model whose running statistics and gains are not the initial ones."""
     torch.manual_seed(0)
     part = {
         "conditioner": {"name": "bias_free_cnn", "receptive_field": 9, "depth": 6, "width": 12, "norm": norm,
-                        "activation": activation, "noise_embedding": embedding},
+                        "activation": activation, "noise_embedding": embedding, "brightness_invariant": invariant},
         "head": "denoiser",
     }  # fmt: skip
     model = mszoo.MultiScaleModel.from_config(
@@ -29,12 +29,16 @@ def trained_model(norm: str, activation: str, embedding: bool) -> mszoo.MultiSca
 
 
 @pytest.mark.parametrize(
-    ("norm", "activation", "embedding"),
-    list(itertools.product(["batch", "channel", "none"], ["relu", "gelu", "softplus"], [False, True])),
+    ("norm", "activation", "embedding", "invariant"),
+    [
+        *itertools.product(["batch", "channel", "none"], ["relu", "gelu", "softplus"], [False, True], [False]),
+        ("batch", "relu", False, True),
+        ("none", "gelu", False, True),
+    ],
 )
 @pytest.mark.parametrize("size", [(8, 8), (200, 204)])  # several images at a time, and one
-def test_equal_up_to_rounding(norm, activation, embedding, size):
-    model = trained_model(norm, activation, embedding)
+def test_equal_up_to_rounding(norm, activation, embedding, invariant, size):
+    model = trained_model(norm, activation, embedding, invariant)
     y, before = torch.rand(3, 3, *size), {k: v.clone() for k, v in model.state_dict().items()}
     quick = fast(model)
     with torch.inference_mode():

@@ -1,0 +1,105 @@
+"""A bias-free U-Net: paper A's principle in a network that sees the whole image at the price of a small one.
+
+For the coarsest scale, whose density paper A does not take to be local. That a denoiser without biases is homogeneous
+and so fit for every noise level holds for any such network: Mohan, Kadkhodaie, Simoncelli, Fernandez-Granda, *Robust
+and interpretable blind image denoising via bias-free convolutional neural networks*, ICLR 2020.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+import pydantic
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mszoo.conditioners.base import Conditioner
+from mszoo.conditioners.layers import Activation, ContrastConv, activate, convolution
+
+__all__ = ["BiasFreeUNet"]
+
+_Width = Annotated[int, pydantic.Field(ge=1, le=4096)]
+
+
+class BiasFreeUNet(Conditioner):
+    """Residual blocks at several resolutions, on the way down and up, each way joined by addition. Blind.
+
+    Homogeneous of degree 1 with the default activation, and brightness invariant: adding a constant to the image (the
+    condition, or y where there is none) changes nothing; see :class:`ContrastConv`.
+
+    Args:
+        channels: of y and of the output.
+        cond_channels: of the clean coarser image; 0 for none.
+        widths: channels at each resolution, finest first; every resolution is half of the one before.
+        blocks: residual blocks at each resolution, on each way.
+        activation: ``relu``, ``gelu`` or ``softplus``.
+
+    Example:
+        >>> import torch
+        >>> BiasFreeUNet(1, widths=[8, 16]).eval()(torch.rand(2, 1, 21, 16)).shape
+        torch.Size([2, 1, 21, 16])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        cond_channels: int = 0,
+        *,
+        widths: Annotated[list[_Width], pydantic.Field(min_length=1, max_length=8)] | None = None,
+        blocks: Annotated[int, pydantic.Field(ge=1, le=64)] = 1,
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__(channels, cond_channels)
+        widths = widths or [64, 96, 128]
+        self.batch_independent = True
+        self.smooth = activation != "relu"
+        self.first = ContrastConv(channels + cond_channels, widths[0], cond_channels or channels)
+        self.encoder = nn.ModuleList(_blocks(width, blocks, activation) for width in widths)
+        self.decoder = nn.ModuleList(_blocks(width, blocks, activation) for width in widths[:-1])
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, 2, bias=False) for fine, coarse in pairwise(widths))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, 2, bias=False) for fine, coarse in pairwise(widths))
+        self.last = convolution(widths[0], channels, 3)
+        for layer in (*self.down, *self.up):
+            assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+            # Each output of a layer up comes from one position below: the inputs are all the fan there is.
+            inputs = layer.in_channels if isinstance(layer, nn.ConvTranspose2d) else layer.weight[0].numel()
+            nn.init.normal_(layer.weight, std=inputs**-0.5)
+
+    @property
+    def receptive_field(self) -> int | None:
+        """None: the image is padded to a multiple, so an output may depend on its size too."""
+        return None
+
+    def forward(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        """Apply the network; see :meth:`Conditioner.forward`. Any size: the image is continued at its edge."""
+        height, width = y.shape[-2:]
+        unit = 2 ** len(self.down)
+        h = self.first(F.pad(self.join(y, cond), (0, -width % unit, 0, -height % unit), mode="replicate"))
+        skipped: list[Tensor] = []
+        for encoder, down in zip(self.encoder, self.down, strict=False):
+            h = encoder(h)
+            skipped.append(h)
+            h = down(h)
+        h = self.encoder[-1](h)
+        for decoder, up in zip(reversed(self.decoder), reversed(self.up), strict=True):
+            h = decoder(up(h) + skipped.pop())
+        return self.last(h)[..., :height, :width]
+
+
+class _Block(nn.Module):
+    """h + convolution(activation(convolution(h))), which starts as the identity."""
+
+    def __init__(self, width: int, activation: Activation) -> None:
+        super().__init__()
+        self.activation: Activation = activation
+        self.first = convolution(width, width, 3)
+        self.last = convolution(width, width, 3)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.last(activate(self.first(h), self.activation))
+
+
+def _blocks(width: int, number: int, activation: Activation) -> nn.Sequential:
+    return nn.Sequential(*(_Block(width, activation) for _ in range(number)))
