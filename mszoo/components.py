@@ -62,6 +62,12 @@ def mszoo_components() -> Iterator[Spec]:
         "bias-free U-Net that sees the whole image, for the coarse scale",
     )
     yield Spec(
+        "conditioner",
+        "unet",
+        "mszoo.conditioners.unet:UNet",
+        "U-Net with norms over space and a noise embedding (paper B)",
+    )
+    yield Spec(
         "head",
         "denoiser",
         "mszoo.heads.denoiser:Denoiser",
@@ -74,10 +80,40 @@ def mszoo_components() -> Iterator[Spec]:
         "energy U = <y, f(y, t)> / 2 (paper B)",
     )
     yield Spec(
+        "head",
+        "squared_norm",
+        "mszoo.heads.squared_norm:SquaredNormEnergy",
+        "energy U = |f(y, t)|^2 / 2 (paper B)",
+    )
+    yield Spec(
+        "head",
+        "anchored",
+        "mszoo.heads.anchored:AnchoredEnergy",
+        "energy U = exact Gaussian energy + gated correction; learns fastest",
+    )
+    yield Spec(
+        "head",
+        "score",
+        "mszoo.heads.score:Score",
+        "the network's output is minus the score (paper B's comparison)",
+    )
+    yield Spec(
         "objective",
         "denoising",
         "mszoo.objectives.denoising:Denoising",
         "squared error of the denoised coefficients (paper A)",
+    )
+    yield Spec(
+        "objective",
+        "score_matching",
+        "mszoo.objectives.score_matching:ScoreMatching",
+        "squared error of the score (denoising score matching)",
+    )
+    yield Spec(
+        "objective",
+        "dual_score_matching",
+        "mszoo.objectives.score_matching:DualScoreMatching",
+        "squared errors of the score and of the time score (paper B)",
     )
     yield Spec(
         "dataset",

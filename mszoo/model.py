@@ -8,26 +8,32 @@ head on the coarsest image. With J = 0 there is no basis, and the coarse head is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pydantic
 import torch
 from torch import Tensor, nn
 
 from mszoo import checkpoint
 from mszoo.bases import Basis, check_size, pad_to_multiple
-from mszoo.errors import CheckpointError, ImageSizeError, MszooError, OptionsError, UnsupportedError
+from mszoo.errors import CheckpointError, ImageSizeError, MszooError, UnsupportedError
 from mszoo.heads import EnergyHead, Head
 from mszoo.heads.base import per_image
-from mszoo.hooks import registry
-from mszoo.recipe.schema import ModelConfig, NamedConfig, ScaleConfig
+from mszoo.heads.normalization import Constant
+from mszoo.parts import build_parts
+from mszoo.recipe.schema import ModelConfig
 from mszoo.registry import validate
 
 if TYPE_CHECKING:
     from mszoo.inference import Operator
+    from mszoo.inference.likelihood import Unit
 
 __all__ = ["MultiScaleModel"]
+
+_CONSTANTS = pydantic.TypeAdapter(list[Constant])
 
 
 class MultiScaleModel(nn.Module):
@@ -56,6 +62,7 @@ class MultiScaleModel(nn.Module):
         self.basis = basis
         self.detail = nn.ModuleList(detail)
         self.coarse = coarse
+        self.constants: dict[tuple[int, int, int], Constant] = {}
 
     # ---- building, saving ------------------------------------------------------------------------------------
 
@@ -68,37 +75,8 @@ class MultiScaleModel(nn.Module):
         """
         if not isinstance(config, ModelConfig):
             config = validate(ModelConfig, config, "model")
-        faults: list[tuple[tuple[str | int, ...], str]] = []
-
-        def attempt(
-            path: tuple[str | int, ...],
-            action: Callable[..., Any],
-            kind: str,
-            part: NamedConfig,
-            *supplied: Any,
-        ) -> Any:
-            try:
-                return action(kind, part.name, *supplied, **part.options)
-            except OptionsError as error:
-                faults.extend(((*path, *inner), text) for inner, text in error.rows)
-            except MszooError as error:
-                faults.append((path, str(error)))
-            return None
-
-        def build(path: tuple[str | int, ...], scale: ScaleConfig, channels: int, cond: int) -> Any:
-            create, check = registry().create, registry().check
-            conditioner = attempt((*path, "conditioner"), create, "conditioner", scale.conditioner, channels, cond)
-            if conditioner is None:
-                return attempt((*path, "head"), check, "head", scale.head)
-            return attempt((*path, "head"), create, "head", scale.head, conditioner)
-
-        c = config.channels
-        basis = attempt(("basis",), registry().create, "basis", config.basis) if config.basis else None
-        detail = [build(("detail", j), scale, 3 * c, c) for j, scale in enumerate(config.detail)]
-        coarse = build(("coarse",), config.coarse, c, 0)
-        if faults:
-            raise OptionsError("model", faults)
-        return cls(c, coarse, basis, detail)
+        basis, detail, coarse = build_parts(config)
+        return cls(config.channels, coarse, basis, detail)
 
     def config(self) -> dict[str, Any]:
         """What :meth:`from_config` rebuilds the model from. Only for models whose parts came from the registry."""
@@ -127,6 +105,7 @@ class MultiScaleModel(nn.Module):
             "library_name": "mszoo",
             "model": self.config(),
             "distributions": {p.distribution: p.version for p in parts},
+            "constants": [asdict(c) for c in self.constants.values()],
         }
         checkpoint.write(Path(folder), config, self.state_dict(), beside)
 
@@ -154,6 +133,11 @@ class MultiScaleModel(nn.Module):
             model.load_state_dict(tensors)
         except RuntimeError as error:
             raise CheckpointError(f"{folder}: weights and {checkpoint.CONFIG} do not match: {error}") from None
+        try:
+            constants = _CONSTANTS.validate_python(config.get("constants", []))
+        except pydantic.ValidationError as error:
+            raise CheckpointError(f"{folder}: constants of its {checkpoint.CONFIG}: {error}") from None
+        model.eval().constants.update((c.size, c) for c in constants)
         return model.to(device).eval()
 
     # ---- structure -------------------------------------------------------------------------------------------
@@ -184,6 +168,17 @@ class MultiScaleModel(nn.Module):
                 return None
             reach += 2 ** min(j + 1, self.levels) * (field // 2)
         return reach
+
+    def coarse_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the coarsest image of an image. Raises :class:`ImageSizeError` if it cannot be split."""
+        check_size(*size, self.levels)
+        return size[0] // 2**self.levels, size[1] // 2**self.levels
+
+    def train(self, mode: bool = True) -> MultiScaleModel:
+        """See :meth:`torch.nn.Module.train`; constants of energies that may change are forgotten."""
+        if mode:
+            self.constants.clear()
+        return super().train(mode)
 
     def decompose(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """Coefficients and condition of every scale, finest first.
@@ -255,6 +250,18 @@ class MultiScaleModel(nn.Module):
     def time_score(self, y: Tensor, t: float | Tensor) -> Tensor:
         """Derivative of log p(y | t) in the noise variance t, (B,), for a single scale with an energy head."""
         return self._energy_head(y).time_score(y, _per_image(t, y, "t"))
+
+    def log_prob(self, x: Tensor, unit: Unit = "nats") -> Tensor:
+        """log p(x), (B,); see :func:`mszoo.inference.log_prob`."""
+        from mszoo.inference import log_prob
+
+        return log_prob(self, x, unit)
+
+    def nll(self, x: Tensor, dequantize: bool = False, generator: torch.Generator | None = None) -> Tensor:
+        """Negative log likelihood in bits per dimension, (B,); see :func:`mszoo.inference.nll`."""
+        from mszoo.inference import nll
+
+        return nll(self, x, dequantize, generator)
 
     def sample(self, count: int = 1, size: int | tuple[int, int] = 64, **options: Any) -> Tensor:
         """Draw images; see :func:`mszoo.inference.sample`."""

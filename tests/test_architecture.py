@@ -12,14 +12,15 @@ LAYERS = [
     {"registry"},
     {"hooks", "components", "checkpoint", "recipe"},
     {"bases", "conditioners", "heads"},
-    {"model", "objectives", "data"},
+    {"parts", "objectives", "data"},
+    {"model"},
     {"training", "inference", "evaluation", "hub"},
     {"api", "cli", "__init__", "__main__"},
 ]
 # The package itself is what users import: the command line calls its public face.
 FACE = "mszoo"
 # MultiScaleModel's convenience methods import inside their bodies.
-DELEGATES = {("model", "inference"): {"sample", "super_resolve", "solve"}}
+DELEGATES = {("model", "inference"): {"log_prob", "nll", "sample", "super_resolve", "solve"}}
 
 
 def layer(name: str) -> int:

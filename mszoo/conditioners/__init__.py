@@ -3,5 +3,6 @@
 from mszoo.conditioners.base import Conditioner
 from mszoo.conditioners.bias_free_cnn import BiasFreeCNN
 from mszoo.conditioners.bias_free_unet import BiasFreeUNet
+from mszoo.conditioners.unet import UNet
 
-__all__ = ["BiasFreeCNN", "BiasFreeUNet", "Conditioner"]
+__all__ = ["BiasFreeCNN", "BiasFreeUNet", "Conditioner", "UNet"]

@@ -1,7 +1,10 @@
 """Heads: what turns a conditioner into a denoiser, or into an energy."""
 
+from mszoo.heads.anchored import AnchoredEnergy
 from mszoo.heads.base import EnergyHead, Head
 from mszoo.heads.denoiser import Denoiser
 from mszoo.heads.inner_product import InnerProductEnergy
+from mszoo.heads.score import Score
+from mszoo.heads.squared_norm import SquaredNormEnergy
 
-__all__ = ["Denoiser", "EnergyHead", "Head", "InnerProductEnergy"]
+__all__ = ["AnchoredEnergy", "Denoiser", "EnergyHead", "Head", "InnerProductEnergy", "Score", "SquaredNormEnergy"]

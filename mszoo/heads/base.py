@@ -99,8 +99,13 @@ class EnergyHead(Head):
     """A head that has an energy U(y, t, cond) = -log p(y | cond, t), and the rest from its derivatives.
 
     Derivatives are taken with ``torch.func``, so all of it works under ``no_grad`` and ``inference_mode``.
+
+    A subclass declares ``normalized`` if exp(-U) integrates to one at large noise for every condition and image size;
+    otherwise a constant is found for each size (:func:`~mszoo.heads.normalization.normalization_constant`), which for
+    a conditional scale cannot be done.
     """
 
+    normalized: bool = False
     needs = ("takes_t", "batch_independent", "smooth")
 
     @property

@@ -4,6 +4,7 @@ from mszoo.inference.ascent import Schedule
 from mszoo.inference.denoising import add_noise, denoise_image
 from mszoo.inference.fast import fast
 from mszoo.inference.inverse import solve
+from mszoo.inference.likelihood import log_prob, log_prob_scales, nll, normalize
 from mszoo.inference.operators import Blur, Inpainting, Operator, RandomProjections, SuperResolution
 from mszoo.inference.sampling import downsample, sample, super_resolve
 
@@ -18,6 +19,10 @@ __all__ = [
     "denoise_image",
     "downsample",
     "fast",
+    "log_prob",
+    "log_prob_scales",
+    "nll",
+    "normalize",
     "sample",
     "solve",
     "super_resolve",

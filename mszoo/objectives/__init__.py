@@ -2,5 +2,6 @@
 
 from mszoo.objectives.base import Draw, Objective
 from mszoo.objectives.denoising import Denoising
+from mszoo.objectives.score_matching import DualScoreMatching, ScoreMatching
 
-__all__ = ["Denoising", "Draw", "Objective"]
+__all__ = ["Denoising", "Draw", "DualScoreMatching", "Objective", "ScoreMatching"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 import torch
 from torch import Tensor
 
 __all__ = ["NoiseLevels"]
+
+_PSNR = pydantic.TypeAdapter(tuple[pydantic.FiniteFloat, pydantic.FiniteFloat])
 
 
 class NoiseLevels(pydantic.BaseModel):
@@ -18,8 +20,11 @@ class NoiseLevels(pydantic.BaseModel):
     - ``uniform``: uniform between min_sigma and max_sigma.
     - ``log_uniform``: its logarithm is uniform between min_sigma and max_sigma: paper B's.
 
+    Instead of ``min_sigma`` and ``max_sigma``, ``psnr: [90, -30]`` (paper B's range) gives the noise levels by the PSNR
+    of the noisy image in dB, with sigma = 10^(-PSNR / 20).
+
     Attributes:
-        distribution: one of the above.
+        distribution: one of the above; ``log_uniform`` if ``psnr`` is given, else ``squared_uniform``.
         max_sigma: largest standard deviation, in orthonormal units (paper A's scaled units times 2^(j+1)).
         min_sigma: smallest; positive for ``log_uniform``, unused by ``squared_uniform``.
     """
@@ -29,6 +34,18 @@ class NoiseLevels(pydantic.BaseModel):
     distribution: Literal["squared_uniform", "uniform", "log_uniform"] = "squared_uniform"
     max_sigma: pydantic.PositiveFloat = 1.0
     min_sigma: pydantic.NonNegativeFloat = 0.0
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _by_psnr(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "psnr" not in data:
+            return data
+        data = dict(data)
+        bounds = _PSNR.validate_python(data.pop("psnr"))
+        if {"min_sigma", "max_sigma"} & data.keys():
+            raise ValueError("psnr gives min_sigma and max_sigma: leave them out")
+        low, high = (10 ** (-decibels / 20) for decibels in sorted(bounds, reverse=True))
+        return {"distribution": "log_uniform", **data, "min_sigma": low, "max_sigma": high}
 
     @pydantic.model_validator(mode="after")
     def _ordered(self) -> NoiseLevels:

@@ -16,7 +16,7 @@ from mszoo.heads import Head
 from mszoo.objectives import Draw
 from mszoo.objectives.noise import NoiseLevels
 
-OBJECTIVES = ["denoising"]
+OBJECTIVES = ["denoising", "dual_score_matching", "score_matching"]
 NOISES: list[dict[str, Any]] = [
     {},
     {"distribution": "squared_uniform", "max_sigma": 4.0},

@@ -1,0 +1,194 @@
+"""Paper B's network: a bias-free U-Net with norms over space and an embedding of the noise variance.
+
+*Learning normalized image densities via dual score matching* (Guth, Kadkhodaie, Simoncelli, 2025, arXiv 2506.05310).
+It is not homogeneous: the norms equalize the channels but keep the global scale, which the GELU sees. An energy
+<y, f> / 2 needs that: with a homogeneous f it would be quadratic along every ray.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import pydantic
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mszoo.bases import check_size
+from mszoo.conditioners.base import Conditioner
+from mszoo.errors import UnsupportedError
+
+__all__ = ["UNet"]
+
+_FEATURES = 256  # of the noise embedding
+
+
+class UNet(Conditioner):
+    """A U-Net of ``scales`` halvings. Takes t, depends on one image at a time, is smooth and sees the whole image.
+
+    Both sides of the image must be multiples of 2^scales. The condition is concatenated to y at the input.
+
+    Args:
+        channels: of y and of the output.
+        cond_channels: of the clean coarser image; 0 for none.
+        width: channels at the finest resolution; each halving doubles them.
+        scales: number of halvings.
+        depth: layers (convolution, norm, GELU) in each block.
+        embedding: of the noise variance, ``linear`` in t (paper B's; it is constant below t = 0.01) or ``log``, which
+            tells all noise levels apart down to 1e-9.
+        zero_output: start with a last layer of zeros, for a head that adds the network to something (``anchored``).
+
+    Example:
+        >>> import torch
+        >>> network = UNet(1, width=8, scales=2)
+        >>> network(torch.rand(2, 1, 16, 24), torch.tensor([0.01, 0.1])).shape
+        torch.Size([2, 1, 16, 24])
+        >>> sum(p.numel() for p in UNet(3).parameters())
+        8649856
+    """
+
+    takes_t = True
+    batch_independent = True
+    smooth = True
+
+    def __init__(
+        self,
+        channels: int,
+        cond_channels: int = 0,
+        *,
+        width: Annotated[int, pydantic.Field(ge=1, le=1024)] = 64,
+        scales: Annotated[int, pydantic.Field(ge=1, le=8)] = 3,
+        depth: Annotated[int, pydantic.Field(ge=2, le=64)] = 3,
+        embedding: Literal["linear", "log"] = "linear",
+        zero_output: bool = False,
+    ) -> None:
+        super().__init__(channels, cond_channels)
+        self.embedding = VarianceEmbedding(log=embedding == "log")
+        widths = [width * 2**s for s in range(scales + 1)]
+        joined = channels + cond_channels
+        encoder = [_block([_same(joined, width), *_several(width, depth - 1)])]
+        encoder += [_block([_halve(w // 2, w), *_several(w, depth - 1)]) for w in widths[1:-1]]
+        self.encoder = nn.ModuleList(encoder)
+        deepest = widths[-1]
+        self.middle = _block(
+            [_halve(deepest // 2, deepest), *_several(deepest, depth - 2), _double(deepest, deepest // 2)]
+        )
+        # coarsest first, in the order of application
+        decoder = [
+            _block([_same(2 * w, w), *_several(w, depth - 2), _double(w, w // 2)]) for w in reversed(widths[1:-1])
+        ]
+        decoder.append(_block([_same(2 * width, width), *_several(width, depth - 2)]))
+        self.decoder = nn.ModuleList(decoder)
+        self.last = _same(width, channels)
+        if zero_output:
+            nn.init.zeros_(self.last.weight)
+
+    @property
+    def receptive_field(self) -> int | None:
+        """None: the norms average over the whole image."""
+        return None
+
+    def forward(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        """Apply the network; see :meth:`Conditioner.forward`.
+
+        Raises:
+            UnsupportedError: no t.
+            ImageSizeError: a side that is not a multiple of 2^scales.
+        """
+        if t is None:
+            raise UnsupportedError("this network is not blind: give the noise level (sigma, or t)")
+        check_size(y.shape[-2], y.shape[-1], len(self.encoder))
+        h, embedded = self.join(y, cond), self.embedding(t).to(y.dtype)
+        skipped: list[Tensor] = []
+        for block in self.encoder:
+            h = _apply(block, h, embedded)
+            skipped.append(h)
+        h = _apply(self.middle, h, embedded)
+        for block in self.decoder:
+            h = _apply(block, torch.cat([h, skipped.pop()], 1), embedded)
+        return self.last(h)
+
+
+class VarianceEmbedding(nn.Module):
+    """Features (B, 256) of the noise variance (B,): cosines and sines of t, then a small network.
+
+    Args:
+        log: of log max(t, 1e-9) instead of t, with wavelengths for its 30 nats.
+    """
+
+    t_min = 1e-9
+
+    def __init__(self, log: bool = False) -> None:
+        super().__init__()
+        self.log = log
+        # Paper B's frequencies are float32 values, whatever the network's precision.
+        frequency = torch.exp(-torch.linspace(0, math.log(100), 32))
+        self.register_buffer("frequency", math.pi * frequency if log else frequency, persistent=False)
+        self.frequency: Tensor
+        self.network = nn.Sequential(nn.Linear(64, _FEATURES), nn.SiLU(), nn.Linear(_FEATURES, _FEATURES), nn.SiLU())
+
+    def forward(self, t: Tensor) -> Tensor:
+        t = t.to(next(self.network.parameters()).dtype)
+        phase = (t.clamp_min(self.t_min).log() if self.log else t)[:, None] * self.frequency.to(t.dtype)
+        return self.network(torch.cat([phase.cos(), phase.sin()], 1))
+
+
+class SpatialScale(nn.Module):
+    """Paper B's norm: centre each channel over space and give all channels of an image the same variance.
+
+    Their mean variance is kept: sqrt(mean_c(v) / (v_c + eps) + eps) multiplies channel c, whose variance is v_c; and so
+    do a learned gain and 1 + a linear function of the noise embedding. Input and output (B, C, H, W).
+    """
+
+    eps = 1e-5
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+        self.modulation = nn.Linear(_FEATURES, width)
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+        factor = torch.sqrt(variance.mean(1, keepdim=True) / (variance + self.eps) + self.eps)
+        factor = factor * (self.gain * (1 + self.modulation(embedded)))[:, :, None, None]
+        return torch.addcmul(-mean * factor, x, factor)
+
+
+class _Layer(nn.Module):
+    """Convolution, norm, exact GELU."""
+
+    def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.norm = SpatialScale(convolution.out_channels)
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        return F.gelu(self.norm(self.convolution(x), embedded))
+
+
+def _same(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+
+
+def _several(width: int, number: int) -> list[nn.Conv2d]:
+    return [_same(width, width) for _ in range(number)]
+
+
+def _halve(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 2, stride=2, bias=False)
+
+
+def _double(inputs: int, outputs: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(inputs, outputs, 2, stride=2, bias=False)
+
+
+def _block(convolutions: list[nn.Conv2d | nn.ConvTranspose2d]) -> nn.ModuleList:
+    return nn.ModuleList(_Layer(c) for c in convolutions)
+
+
+def _apply(block: nn.Module, h: Tensor, embedded: Tensor) -> Tensor:
+    assert isinstance(block, nn.ModuleList)
+    for layer in block:
+        h = layer(h, embedded)
+    return h

@@ -1,0 +1,136 @@
+r"""An energy anchored to an exact Gaussian: normalized at large noise without a constant to fit.
+
+.. math::
+    U(y, t) = U_G(y, t) + \frac{v}{v + t} \cdot \frac12 \langle y', f(y', t, c) \rangle, \qquad
+    y' = (y - m) / \sqrt{v + t}
+
+:math:`U_G` is the exact energy, normalization included, of a Gaussian with the data's mean m and variance
+:math:`P_k` in each band k of an orthonormal wavelet basis, seen through noise of variance t:
+
+.. math:: U_G(y, t) = \frac12 \sum_k \left[ \frac{c_k(y - m)^2}{P_k + t} + \log 2 \pi (P_k + t) \right].
+
+The gate :math:`v / (v + t)`, v the data's variance, closes as t grows: there :math:`e^{-U}` integrates to one whatever
+the network does, for every condition and every image size. Down to t = 0 it does so as far as the learned time score
+is right. The Gaussian also saves the network the first thousands of training steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Annotated
+
+import pydantic
+import torch
+from torch import Tensor
+
+from mszoo.bases import Basis
+from mszoo.conditioners.base import Conditioner
+from mszoo.errors import OptionsError
+from mszoo.heads.base import EnergyHead, per_image
+from mszoo.hooks import registry
+
+__all__ = ["AnchoredEnergy"]
+
+# A band without any energy in the data (a constant channel) would make the Gaussian singular at t = 0.
+_LEAST = 1e-8
+
+
+class AnchoredEnergy(EnergyHead):
+    """Gaussian energy plus a gated correction. Needs a conditioner that takes t, is batch-independent and smooth.
+
+    Before training, :meth:`fit` takes the mean of every channel and the variance of every band from the data. An image
+    that cannot be halved ``levels`` times uses fewer bands.
+
+    Args:
+        conditioner: the network f; best with a last layer that starts from zero.
+        basis: orthonormal wavelet basis of the Gaussian.
+        levels: how often the Gaussian's bands split the image; 0: one variance per channel (for details, which a
+            wavelet basis has split already).
+    """
+
+    normalized = True
+
+    def __init__(
+        self,
+        conditioner: Conditioner,
+        *,
+        basis: str = "db4",
+        levels: Annotated[int, pydantic.Field(ge=0, le=10)] = 4,
+    ) -> None:
+        super().__init__(conditioner)
+        self.basis: Basis = registry().create("basis", basis)
+        if any(True for _ in self.basis.parameters()):
+            raise OptionsError("head 'anchored'", [(("basis",), f"{basis} is learned; the Gaussian needs a fixed one")])
+        channels = conditioner.channels
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("detail_variance", torch.ones(levels, 3 * channels))
+        self.register_buffer("low_variance", torch.ones(channels))
+        self.mean: Tensor
+        self.detail_variance: Tensor
+        self.low_variance: Tensor
+
+    @property
+    def levels(self) -> int:
+        """How often the bands split the image, at most."""
+        return len(self.detail_variance)
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+        """Mean and band variances of the data; see :meth:`Head.fit`."""
+        x = torch.cat([batch for batch, _ in batches])
+        self.mean.copy_(x.mean((0, 2, 3)))
+        low = x - self.mean[:, None, None]
+        for level in range(self.levels):
+            if low.shape[-2] % 2 or low.shape[-1] % 2:
+                # Coarser bands than the data has: as if it were white from here on.
+                self.detail_variance[level:] = low.square().mean((0, 2, 3)).repeat(3).clamp_min(_LEAST)
+                break
+            low, detail = self.basis.analyze(low)
+            self.detail_variance[level] = detail.square().mean((0, 2, 3)).clamp_min(_LEAST)
+        self.low_variance.copy_(low.square().mean((0, 2, 3)).clamp_min(_LEAST))
+
+    def variance(self) -> Tensor:
+        """v, of a pixel of the data: a scalar."""
+        return self._low_variance(0).mean()
+
+    def gaussian(self, y: Tensor, t: Tensor) -> Tensor:
+        """U_G(y, t) in nats, (B,): exact, normalized, for y (B, C, H, W) and t (B,)."""
+        low = y - self.mean[:, None, None]
+        total = torch.zeros(len(y), dtype=y.dtype, device=y.device)
+        for level in range(self._levels(y)):
+            low, detail = self.basis.analyze(low)
+            total = total + _gaussian(detail, self.detail_variance[level], t)
+        return total + _gaussian(low, self._low_variance(self._levels(y)), t)
+
+    def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """See :meth:`EnergyHead.energy`."""
+        v = self.variance()
+        wide = torch.promote_types(y.dtype, torch.float32)
+        with torch.autocast(y.device.type, enabled=False):
+            scaled = (y - self.mean.to(y)[:, None, None]) * per_image((v + t).rsqrt(), y)
+        output = self.conditioner(scaled, t, cond)
+        with torch.autocast(y.device.type, enabled=False):
+            correction = (scaled.to(wide) * output.to(wide)).flatten(1).sum(1) / 2
+            return self.gaussian(y.to(wide), t.to(wide)) + v / (v + t) * correction
+
+    def _levels(self, y: Tensor) -> int:
+        """Halvings that this size allows, at most ``levels``."""
+        possible = 0
+        while possible < self.levels and not any(side % 2 ** (possible + 1) for side in y.shape[-2:]):
+            possible += 1
+        return possible
+
+    def _low_variance(self, levels: int) -> Tensor:
+        """Variance of a coefficient of the image halved ``levels`` times, (C,): the mean of those it splits into."""
+        low = self.low_variance
+        for detail in self.detail_variance[levels:].flip(0):
+            low = (low + detail.reshape(3, -1).sum(0)) / 4
+        return low
+
+
+def _gaussian(c: Tensor, variance: Tensor, t: Tensor) -> Tensor:
+    """-log density of coefficients (B, C, H, W) that are independent, of variance (C,) + t (B,): (B,)."""
+    total = variance.to(c) + t.to(c)[:, None]  # (B, C)
+    quadratic = (c.square().sum((2, 3)) / total).sum(1)
+    return (quadratic + c.shape[2] * c.shape[3] * (total.log() + math.log(2 * math.pi)).sum(1)) / 2

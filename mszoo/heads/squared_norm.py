@@ -1,0 +1,20 @@
+r"""Paper B's other energy, :math:`U(y, t) = \frac12 \lVert f(y, t) \rVert^2`: never negative. See ``inner_product``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mszoo.heads.base import EnergyHead
+
+__all__ = ["SquaredNormEnergy"]
+
+
+class SquaredNormEnergy(EnergyHead):
+    """U = |f(y, t, cond)|^2 / 2. Needs a conditioner that takes t, is batch-independent and smooth."""
+
+    def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """See :meth:`EnergyHead.energy`."""
+        output = self.conditioner(y, t, cond)
+        with torch.autocast(y.device.type, enabled=False):
+            return output.to(torch.promote_types(y.dtype, torch.float32)).square().flatten(1).sum(1) / 2

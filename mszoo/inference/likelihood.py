@@ -1,0 +1,115 @@
+r"""The probability of an image, and its code length.
+
+.. math:: \log p(x) = \log p(x_J) + \sum_{j<J} \log p(\bar x_j \mid x_j)
+
+for clean images: each term is minus an energy at t = 0, less the constant that normalizes it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mszoo.errors import OptionsError, UnsupportedError
+from mszoo.heads import EnergyHead
+from mszoo.heads.normalization import Constant, normalization_constant
+from mszoo.model import MultiScaleModel
+
+__all__ = ["Unit", "log_prob", "log_prob_scales", "nll", "normalize"]
+
+Unit = Literal["nats", "dB/dim"]
+_UNITS = ("nats", "dB/dim")
+
+
+def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
+    """The constant of the coarsest scale's energy for images (height, width); found once and kept with the model.
+
+    Raises:
+        UnsupportedError: a head that has no energy, or a conditional one whose constant would depend on the condition.
+        ImageSizeError: sides that cannot be split.
+    """
+    for j, head in enumerate(model.scales):
+        if not isinstance(head, EnergyHead):
+            raise UnsupportedError(
+                f"scale {j} has no density: the head {type(head).__name__} has no energy; use a model trained with an "
+                f"energy head (`mszoo components head`)"
+            )
+        if j < model.levels and not head.normalized:
+            raise UnsupportedError(
+                f"scale {j} has a {type(head).__name__}, known up to a constant that depends on the coarser image; "
+                f"a conditional density needs the head `anchored`"
+            )
+    coarse = model.coarse
+    assert isinstance(coarse, EnergyHead)
+    height, width = model.coarse_size(size)
+    shape = model.channels, height, width
+    if coarse.normalized:
+        return Constant(shape, 0.0, 0.0, math.inf)
+    if model.training:
+        return normalization_constant(coarse, shape, 2.0**model.levels)
+    if shape not in model.constants:
+        model.constants[shape] = normalization_constant(coarse, shape, 2.0**model.levels)
+    return model.constants[shape]
+
+
+@torch.no_grad()
+def log_prob_scales(model: MultiScaleModel, x: Tensor) -> list[Tensor]:
+    """log p of every scale's coefficients given the coarser image, finest first, (B,) in nats each.
+
+    Args:
+        model: with an energy head at every scale.
+        x: images (B, C, H, W) in [0, 1].
+
+    Raises:
+        UnsupportedError: see :func:`normalize`.
+        ImageSizeError: wrong number of channels, or sides that cannot be split.
+    """
+    parts = model.decompose(x)
+    constant = normalize(model, (x.shape[-2], x.shape[-1])).value
+    zero = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+    energies = [head.energy(c, zero, cond) for head, (c, cond) in zip(model.scales, parts, strict=True)]  # type: ignore[attr-defined]
+    return [*(-u for u in energies[:-1]), -energies[-1] - constant]
+
+
+def log_prob(model: MultiScaleModel, x: Tensor, unit: Unit = "nats") -> Tensor:
+    """log p(x), a density over images in [0, 1]^d, (B,).
+
+    Args:
+        model: with an energy head at every scale.
+        x: images (B, C, H, W) in [0, 1].
+        unit: ``nats``, or ``dB/dim``: 10 log10 of the density per dimension, a scale that does not grow with the image.
+
+    Raises:
+        OptionsError: another unit.
+        UnsupportedError: see :func:`normalize`.
+    """
+    if unit not in _UNITS:
+        raise OptionsError("log_prob", [(("unit",), f"should be one of {', '.join(_UNITS)}, got {unit!r}")])
+    total = torch.stack(log_prob_scales(model, x)).sum(0)
+    return total if unit == "nats" else total * (10 / (x[0].numel() * math.log(10)))
+
+
+def nll(
+    model: MultiScaleModel, x: Tensor, dequantize: bool = False, generator: torch.Generator | None = None
+) -> Tensor:
+    """Negative log likelihood of 8-bit images in bits per dimension, (B,); smaller is better.
+
+    The 8-bit convention of paper B: 8 - log2 p(x) / d at the pixels k / 255 themselves. It is a density at lattice
+    points and bounds nothing: a model that snaps to the lattice would win. With ``dequantize`` uniform noise of one
+    grey level is added, and log2 255 = 7.994 stands in place of 8: then its mean is an upper bound on the code length
+    of the discrete image. Say which of them a number is.
+
+    Args:
+        model: with an energy head at every scale.
+        x: images (B, C, H, W), multiples of 1/255.
+        dequantize: add noise uniform in [-1/510, 1/510].
+        generator: of that noise.
+    """
+    bits = 8.0
+    if dequantize:
+        noise = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=generator.device if generator else None)
+        x, bits = x + (noise.to(x.device) - 0.5) / 255, math.log2(255)
+    return bits - log_prob(model, x) / (x[0].numel() * math.log(2))

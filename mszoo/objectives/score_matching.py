@@ -1,0 +1,100 @@
+r"""Paper B's objectives: match the score, and with it the derivative in the noise level.
+
+With noisy coefficients :math:`y = x + \sqrt t\, z` of dimension d, and :math:`\log p` for the head's log density,
+
+.. math::
+    L_\mathrm{space} = \tfrac1d \lVert \sqrt t\, \nabla_y \log p + z \rVert^2, \qquad
+    L_\mathrm{time} = \Bigl( \tfrac12 - \tfrac{\lVert z \rVert^2}{2d} + \tfrac td\, \partial_t \log p \Bigr)^2
+
+The first alone leaves each mode of the density free to have its own constant; the second ties all noise levels, and so
+all modes, together. *Learning normalized image densities via dual score matching* (Guth, Kadkhodaie, Simoncelli, 2025).
+"""
+
+from __future__ import annotations
+
+import pydantic
+from torch import Tensor
+
+from mszoo.errors import IncompatiblePartsError
+from mszoo.heads.base import EnergyHead, Head, per_image
+from mszoo.objectives.base import Draw, Objective
+from mszoo.objectives.noise import NoiseLevels
+
+__all__ = ["DualScoreMatching", "ScoreMatching"]
+
+_PAPER_B = NoiseLevels.model_validate({"psnr": (90, -30)})
+
+
+class ScoreMatching(Objective):
+    """t^-e L_space, averaged over images. Trains any head.
+
+    Args:
+        noise: distribution of the noise level; by default paper B's, log-uniform from PSNR 90 to -30 dB.
+        weight_exponent: e, 0 for paper B's.
+    """
+
+    def __init__(self, *, noise: NoiseLevels | None = None, weight_exponent: pydantic.FiniteFloat = 0.0) -> None:
+        super().__init__()
+        self.noise = noise or _PAPER_B
+        self.weight_exponent = weight_exponent
+
+    def corrupt(self, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """See :meth:`Objective.corrupt`."""
+        sigma = self.noise.sigma(draw.uniform(x[:, 0, 0, 0]))
+        return x + per_image(sigma, x) * draw.normal(x), sigma.square()
+
+    def loss(
+        self, head: Head, x: Tensor, y: Tensor, t: Tensor, cond: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See :meth:`Objective.loss`. Logs L_space, not weighted."""
+        space = space_loss(head.score(y, t, cond), x, y, t)
+        return (t.float().pow(-self.weight_exponent) * space).mean(), {"space": space.detach().mean()}
+
+
+class DualScoreMatching(ScoreMatching):
+    """t^-e (L_space + w L_time), averaged over images. Trains energies.
+
+    Args:
+        noise: distribution of the noise level; by default paper B's, log-uniform from PSNR 90 to -30 dB.
+        weight_exponent: e, 0 for paper B's.
+        time_weight: w, 1 for paper B's.
+    """
+
+    def __init__(
+        self,
+        *,
+        noise: NoiseLevels | None = None,
+        weight_exponent: pydantic.FiniteFloat = 0.0,
+        time_weight: pydantic.NonNegativeFloat = 1.0,
+    ) -> None:
+        super().__init__(noise=noise, weight_exponent=weight_exponent)
+        self.time_weight = time_weight
+
+    def loss(
+        self, head: Head, x: Tensor, y: Tensor, t: Tensor, cond: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See :meth:`Objective.loss`. Logs L_space and L_time, not weighted.
+
+        Raises:
+            IncompatiblePartsError: the head has no energy.
+        """
+        if not isinstance(head, EnergyHead):
+            raise IncompatiblePartsError(
+                f"dual_score_matching trains energies; {type(head).__name__} has none: use score_matching"
+            )
+        score, time_score = head.derivatives(y, t, cond)
+        space, time = space_loss(score, x, y, t), time_loss(time_score, x, y, t)
+        loss = (t.float().pow(-self.weight_exponent) * (space + self.time_weight * time)).mean()
+        return loss, {"space": space.detach().mean(), "time": time.detach().mean()}
+
+
+def space_loss(score: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    """L_space of each image, (B,), from the score at y = x + sqrt(t) z."""
+    sigma = per_image(t, y).sqrt()
+    return (sigma * score + (y - x) / sigma).square().flatten(1).mean(1)
+
+
+def time_loss(time_score: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    """L_time of each image, (B,), from the time score (B,) at y = x + sqrt(t) z."""
+    noise = ((y - x) / per_image(t, y).sqrt()).square().flatten(1).mean(1)
+    return ((1 - noise) / 2 + t * time_score / x[0].numel()).square()

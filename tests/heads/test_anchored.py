@@ -1,0 +1,218 @@
+"""The anchored energy: an exact Gaussian, and normalized wherever its time score is right."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import mszoo
+from mszoo.errors import MszooError
+from mszoo.heads import AnchoredEnergy
+from mszoo.objectives import Draw
+
+SMOOTH = {"norm": "none", "activation": "gelu", "noise_embedding": True}
+TIMES = [0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e3]
+
+
+def build(channels: int = 1, *, spoilt: float = 0.0, cond_channels: int = 0, **options: object) -> AnchoredEnergy:
+    """A small head; ``spoilt``: how large the output of its network is, 0 for none."""
+    torch.manual_seed(0)
+    network = mszoo.create(
+        "conditioner", "bias_free_cnn", channels, cond_channels, receptive_field=5, depth=4, width=32, **SMOOTH
+    )
+    with torch.no_grad():
+        network.last.weight.mul_(spoilt)
+    return mszoo.create("head", "anchored", network, **options)
+
+
+def photographs(channels: int, size: int, batch: int = 64) -> Tensor:
+    """Images with strong correlations, and another mean and variance in each channel."""
+    x = torch.randn(batch, channels, size, size, generator=torch.Generator().manual_seed(1))
+    x = x.cumsum(-1).cumsum(-2) / size
+    return x * torch.arange(1, channels + 1)[:, None, None] / 4 + torch.linspace(0.2, 0.7, channels)[:, None, None]
+
+
+# ---- the Gaussian --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("basis", ["haar", "db4"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [4, 8])
+@pytest.mark.parametrize("t", [0.0, 0.01, 2.0])
+def test_the_gaussian_is_the_exact_density_of_its_covariance(basis: str, channels: int, size: int, t: float) -> None:
+    head = build(channels, basis=basis, levels=2).double()
+    head.fit([(photographs(channels, 8).double(), None)])
+    y = photographs(channels, size)[:5].double()
+    d, times = y[0].numel(), torch.full((5,), t, dtype=torch.float64)
+    # U_G is quadratic: its second derivative is the inverse covariance of a multivariate normal, its minimum the mean.
+    precision = torch.autograd.functional.hessian(
+        lambda v: head.gaussian(v.reshape(y[:1].shape), times[:1]), y[0].flatten()
+    )
+    precision = precision.reshape(d, d)  # type: ignore[union-attr]
+    mean = head.mean[:, None].expand(channels, size * size).flatten()
+    normal = torch.distributions.MultivariateNormal(mean, precision_matrix=(precision + precision.T) / 2)
+    torch.testing.assert_close(head.gaussian(y, times), -normal.log_prob(y.flatten(1)), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [0, 1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fit_takes_mean_and_band_variances(levels: int, channels: int) -> None:
+    head, x = build(channels, basis="haar", levels=levels), photographs(channels, 16)
+    head.fit([(x[:30], None), (x[30:], None)])
+    torch.testing.assert_close(head.mean, x.mean((0, 2, 3)))
+    low, bands = x - x.mean((0, 2, 3))[:, None, None], []
+    for _ in range(levels):
+        low, detail = head.basis.analyze(low)
+        bands.append(detail.square().mean((0, 2, 3)))
+    torch.testing.assert_close(head.low_variance, low.square().mean((0, 2, 3)))
+    if levels:
+        torch.testing.assert_close(head.detail_variance, torch.stack(bands))
+    torch.testing.assert_close(head.variance(), x.var((0, 2, 3), unbiased=False).mean())
+
+
+def test_the_fitted_gaussian_beats_any_other_of_its_kind() -> None:
+    head, x, t = build(levels=3), photographs(1, 16), torch.zeros(64)
+    head.fit([(x, None)])
+    best = head.gaussian(x, t).mean()
+    for name in ("mean", "detail_variance", "low_variance"):
+        for factor in (0.8, 1.25):
+            other = build(levels=3)
+            other.load_state_dict({k: v * factor if k == name else v for k, v in head.state_dict().items()})
+            assert other.gaussian(x, t).mean() > best
+
+
+def test_a_coarser_image_than_the_data_uses_the_bands_that_it_has() -> None:
+    head = build(levels=3, basis="haar")
+    head.fit([(photographs(1, 16), None)])
+    y, t = photographs(1, 6)[:4], torch.full((4,), 0.1)  # 6 can be halved once
+    variance = head.detail_variance[1:].flip(0)
+    low = head.low_variance
+    for detail in variance:
+        low = (low + detail.sum()) / 4
+    coarse, fine = head.basis.analyze(y - head.mean)
+    expected = torch.zeros(4)
+    for c, p in ((coarse, low.expand(1)), (fine, head.detail_variance[0])):
+        scale = (p[:, None, None] + 0.1).sqrt()
+        expected -= torch.distributions.Normal(0, scale).log_prob(c).sum((1, 2, 3))
+    torch.testing.assert_close(head.gaussian(y, t), expected)
+
+
+def test_data_that_cannot_be_halved_as_often_is_taken_as_white_below() -> None:
+    head = build(levels=3, basis="haar")
+    head.fit([(photographs(1, 6), None)])
+    assert head.gaussian(photographs(1, 6), torch.zeros(64)).isfinite().all()
+    assert head.detail_variance[1].unique().numel() == 1
+
+
+def test_a_constant_channel_is_no_singularity() -> None:
+    head = build(2, levels=2)
+    head.fit([(torch.full((4, 2, 8, 8), 0.3), None)])
+    y, t = torch.rand(3, 2, 8, 8), torch.zeros(3)
+    assert head.energy(y, t).isfinite().all()
+    assert head.score(y, t).isfinite().all()
+
+
+# ---- normalization -------------------------------------------------------------------------------------------
+
+
+def log_normalizer(head: AnchoredEnergy, t: float, cond: Tensor | None = None) -> float:
+    """log of the integral of exp(-U) over y, per dimension, for an image of one pixel and 1 or 2 channels."""
+    d = head.conditioner.channels
+    reach = 9 * math.sqrt(float(head.variance()) + t)
+    axis = torch.linspace(-reach, reach, 2001 if d == 1 else 301, dtype=torch.float64)
+    grid = torch.stack(torch.meshgrid(*[axis] * d, indexing="ij"), -1).reshape(-1, d, 1, 1) + head.mean[:, None, None]
+    parts = []
+    with torch.no_grad():
+        for y in grid.split(20_000):
+            condition = None if cond is None else cond.expand(len(y), -1, -1, -1)
+            parts.append(-head.energy(y, torch.full((len(y),), t, dtype=torch.float64), condition))
+    return (torch.cat(parts).logsumexp(0) / d + torch.log(axis[1] - axis[0])).item()
+
+
+def toy(count: int, channels: int, generator: torch.Generator) -> Tensor:
+    """Two modes of different weight and width: (count, channels, 1, 1)."""
+    right = torch.rand(count, 1, generator=generator) < 0.7
+    x = torch.randn(count, channels, generator=generator)
+    return torch.where(right, 0.8 + 0.1 * x, 0.2 + 0.05 * x)[:, :, None, None]
+
+
+def trained(channels: int) -> AnchoredEnergy:
+    head, generator = build(channels, levels=0), torch.Generator().manual_seed(2)
+    head.fit([(toy(4096, channels, generator), None)])
+    objective = mszoo.create("objective", "dual_score_matching", noise={"psnr": [40, -20]})
+    optimizer = torch.optim.Adam(head.parameters(), 3e-3)
+    steps = 600
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / steps)
+        x = toy(256, channels, generator)
+        y, t = objective.corrupt(x, Draw(0, step, list(range(256))))
+        loss, _ = objective.loss(head, x, y, t, None)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return head.double()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_untrained_it_is_normalized_exactly(channels: int) -> None:
+    head = build(channels, levels=0).double()
+    head.fit([(toy(1000, channels, torch.Generator().manual_seed(3)).double(), None)])
+    for t in TIMES:
+        assert abs(log_normalizer(head, t)) < 1e-6
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_trained_it_is_normalized_down_to_no_noise(channels: int) -> None:
+    head = trained(channels)
+    found = {t: log_normalizer(head, t) for t in TIMES}
+    print("log Z per dimension:", {t: round(z, 4) for t, z in found.items()})
+    assert max(map(abs, found.values())) < 0.1
+    assert abs(found[1e3]) < 1e-3
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_spoilt_network_is_normalized_at_large_noise_only(channels: int, conditional: bool) -> None:
+    head = build(channels, spoilt=30.0, cond_channels=int(conditional), levels=0).double()
+    head.fit([(toy(1000, channels, torch.Generator().manual_seed(3)).double(), None)])
+    for condition in (0.1, 3.0) if conditional else (None,):
+        cond = None if condition is None else torch.full((1, 1, 1, 1), condition, dtype=torch.float64)
+        found = [abs(log_normalizer(head, t, cond)) for t in (1e-2, 1e3, 1e5)]
+        assert found[0] > 0.01
+        assert found[2] < 1e-4
+
+
+@given(st.floats(0.1, 5.0), st.sampled_from([1, 3]), st.sampled_from([4, 6, 8]))
+@settings(max_examples=10, deadline=None)
+def test_at_large_noise_it_is_the_gaussian_whatever_the_network(spoilt: float, channels: int, size: int) -> None:
+    head = build(channels, spoilt=spoilt, levels=1).double()
+    head.fit([(photographs(channels, 8).double(), None)])
+    for t in (1e6, 1e8):
+        y = math.sqrt(t) * torch.randn(4, channels, size, size, dtype=torch.float64)
+        times = torch.full((4,), t, dtype=torch.float64)
+        gap = (head.energy(y, times) - head.gaussian(y, times)).abs().max()
+        assert gap < 1e3 * spoilt * y[0].numel() / t
+
+
+# ---- options -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options", [{"levels": -1}, {"levels": 2.5}, {"basis": "bior2.2"}, {"basis": "haarr"}], ids=str
+)
+def test_impossible_options_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(MszooError):
+        build(**options)  # type: ignore[arg-type]
+
+
+def test_statistics_travel_with_the_checkpoint() -> None:
+    head, other = build(3, levels=2), build(3, levels=2)
+    head.fit([(photographs(3, 8), None)])
+    other.load_state_dict(head.state_dict())
+    y, t = torch.rand(2, 3, 8, 8), torch.tensor([0.0, 0.1])
+    assert torch.equal(other.energy(y, t), head.energy(y, t))

@@ -1,0 +1,152 @@
+"""Probabilities and code lengths, against densities that are known exactly."""
+
+import math
+
+import pytest
+import torch
+
+import mszoo
+from mszoo.errors import ImageSizeError, MszooError, UnsupportedError
+from mszoo.heads import EnergyHead
+from mszoo.heads.normalization import normalization_constant
+from mszoo.inference import log_prob_scales, normalize
+
+SMOOTH = {"norm": "none", "activation": "gelu", "noise_embedding": True}
+
+
+class WhiteGaussian(EnergyHead):
+    """The energy of white pixels of some mean and variance, less a constant that one has to find again."""
+
+    def __init__(self, conditioner, mean=0.5, variance=0.1, missing=0.0):
+        super().__init__(conditioner)
+        self.mean, self.variance, self.missing = mean, variance, missing
+
+    def energy(self, y, t, cond=None):
+        normal = torch.distributions.Normal(self.mean, (self.variance + t).sqrt()[:, None, None, None])
+        return -normal.log_prob(y).sum((1, 2, 3)) - self.missing
+
+
+def network(channels=1, cond=0):
+    return mszoo.create("conditioner", "bias_free_cnn", channels, cond, receptive_field=5, depth=3, width=4, **SMOOTH)
+
+
+def white(missing=0.0, channels=1, **options):
+    head = WhiteGaussian(network(channels), missing=missing, **options)
+    return mszoo.MultiScaleModel(channels, head).double().eval()
+
+
+def chain(levels, channels=1, head="anchored"):
+    part = {"conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4, **SMOOTH}}
+    anchored = {"name": "anchored", "levels": 0}
+    config = {"channels": channels, "coarse": {**part, "head": head}}
+    if levels:
+        config |= {"basis": "haar", "levels": levels, "detail": {**part, "head": anchored}}
+    return mszoo.MultiScaleModel.from_config(config).eval()
+
+
+def exact(x, mean=0.5, variance=0.1):
+    return torch.distributions.Normal(mean, math.sqrt(variance)).log_prob(x).sum((1, 2, 3))
+
+
+@pytest.mark.parametrize("missing", [-300.0, 0.0, 12.3])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(8, 8), (4, 20)])
+def test_the_constant_is_found_and_with_it_the_density(missing, channels, size):
+    model, x = white(missing, channels), torch.rand(5, channels, *size, dtype=torch.float64)
+    constant = normalize(model, size)
+    d = x[0].numel()
+    # Pixels of another mean and variance than uniform ones: of order v / t per dimension, with t = 1000.
+    assert abs(constant.value - missing) < 3e-4 * d
+    assert constant.size == (channels, *size)
+    torch.testing.assert_close(model.log_prob(x), exact(x), rtol=0, atol=3e-4 * d)
+
+
+def test_the_standard_error_is_that_of_the_draws():
+    head = white(5.0).coarse
+    values = [normalization_constant(head, (1, 8, 8), draws=16, seed=seed) for seed in range(40)]
+    spread = torch.tensor([c.value for c in values]).std().item()
+    typical = torch.tensor([c.error for c in values]).mean().item()
+    assert 0.5 < spread / typical < 2
+
+
+def test_units_are_the_same_number():
+    model, x = white(), torch.rand(3, 1, 8, 8, dtype=torch.float64)
+    nats = model.log_prob(x)
+    torch.testing.assert_close(model.log_prob(x, unit="dB/dim"), 10 * torch.log10(nats.exp()) / 64)
+    torch.testing.assert_close(model.nll(x), 8 - torch.log2(nats.exp()) / 64)
+    with pytest.raises(MszooError, match="dB/dim"):
+        model.log_prob(x, unit="bits")
+
+
+def test_dequantized_nll_bounds_the_code_length_of_a_coarse_density():
+    # Pixels of standard deviation 0.1: much wider than a grey level, so the density hardly changes within one.
+    model = white(mean=0.5, variance=0.01)
+    x = (torch.randn(20, 1, 16, 16, dtype=torch.float64) * 0.1 + 0.5).mul(255).round() / 255
+    edges = torch.stack([x - 1 / 510, x + 1 / 510])
+    below, above = torch.distributions.Normal(0.5, 0.1).cdf(edges)
+    bits = -torch.log2(above - below).mean()
+    bound = model.nll(x, dequantize=True, generator=torch.Generator().manual_seed(0)).mean()
+    assert abs(bound - bits) < 0.01
+    again = model.nll(x, dequantize=True, generator=torch.Generator().manual_seed(0)).mean()
+    assert bound == again
+    assert abs(model.nll(x).mean() - bits - (8 - math.log2(255))) < 0.01
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_chain_rule_sums_over_scales(levels, channels):
+    model, x = chain(levels, channels), torch.rand(4, channels, 16, 24)
+    parts = log_prob_scales(model, x)
+    assert len(parts) == levels + 1
+    torch.testing.assert_close(model.log_prob(x), sum(parts))
+    for head, part, (c, cond) in zip(model.scales, parts, model.decompose(x), strict=True):
+        torch.testing.assert_close(part, -head.energy(c, torch.zeros(4), cond))
+    assert normalize(model, (16, 24)).t == math.inf
+
+
+def test_a_coarse_scale_without_an_anchor_gets_its_constant():
+    model = chain(1, head="inner_product")
+    constant = normalize(model, (16, 16))
+    assert constant.size == (1, 8, 8)
+    assert constant.t == 1e3
+    x = torch.rand(2, 1, 16, 16)
+    zero = torch.zeros(2)
+    torch.testing.assert_close(
+        log_prob_scales(model, x)[-1], -model.coarse.energy(model.decompose(x)[-1][0], zero) - constant.value
+    )
+
+
+def test_constants_are_kept_in_the_checkpoint_and_forgotten_in_training(tmp_path):
+    model = chain(0, head="inner_product")
+    first = normalize(model, (8, 8))
+    assert model.constants == {(1, 8, 8): first}
+    model.save_pretrained(tmp_path)
+    assert mszoo.load(tmp_path).constants == {(1, 8, 8): first}
+    model.train()
+    assert not model.constants
+    normalize(model, (8, 8))
+    assert not model.constants
+
+
+def test_it_works_in_a_users_inference_mode():
+    model, x = chain(1), torch.rand(2, 1, 8, 8)
+    with torch.inference_mode():
+        inside = model.log_prob(x)
+    torch.testing.assert_close(inside.clone(), model.log_prob(x))
+    assert not model.log_prob(x).requires_grad
+
+
+def test_models_without_a_density_say_why():
+    with pytest.raises(UnsupportedError, match="scale 0 has no density: the head Denoiser has no energy"):
+        mszoo.load("photographs-haar-rf13").log_prob(torch.rand(1, 1, 8, 8))
+    part = {
+        "conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, **SMOOTH},
+        "head": "inner_product",
+    }
+    model = mszoo.MultiScaleModel.from_config({"basis": "haar", "levels": 1, "detail": part, "coarse": part})
+    with pytest.raises(UnsupportedError, match="the head `anchored`"):
+        model.nll(torch.rand(1, 1, 8, 8))
+    with pytest.raises(ImageSizeError, match="nearest sizes"):
+        chain(2).log_prob(torch.rand(1, 1, 8, 10))
+    with pytest.raises(ImageSizeError, match="takes images"):
+        chain(2).log_prob(torch.rand(1, 3, 8, 8))
