@@ -32,6 +32,7 @@ for verb in (
 app.command("super-resolve")(generating.super_resolve)
 convert = typer.Typer(help="Turn other people's checkpoints into mszoo's.", no_args_is_help=True)
 convert.command("paper-a")(training.convert_paper_a)
+convert.command("paper-b")(training.convert_paper_b)
 app.add_typer(convert, name="convert")
 
 

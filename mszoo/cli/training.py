@@ -76,3 +76,20 @@ def convert_paper_a(
         raise MszooError("give --low FILE with one --detail FILE per scale, finest first; or --flat FILE alone")
     model.save_pretrained(out)
     console.print(f"wrote {escape(str(out))}: {model.levels} levels")
+
+
+def convert_paper_b(
+    out: Annotated[Path, typer.Argument(help="Folder of the converted model.")],
+    run: Annotated[
+        Path, typer.Argument(help="The authors' model.pth.tar, or its folder; args.json must be beside it.")
+    ],
+) -> None:
+    """Convert paper B's training files (a pickle: only its tensors are read, nothing of it is run)."""
+    from mszoo.hub.paper_b import convert
+
+    model, refused = convert(run)
+    model.save_pretrained(out)
+    head = type(model.coarse).__name__
+    console.print(f"wrote {escape(str(out))}: {model.channels} channels, {head}")
+    if refused:
+        console.print(f"left out, and not run: {escape(', '.join(refused))}", soft_wrap=True)
