@@ -8,6 +8,7 @@ head on the coarsest image. With J = 0 there is no basis, and the coarse head is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -156,6 +157,11 @@ class MultiScaleModel(nn.Module):
     def blind(self) -> bool:
         """Whether it denoises without being told the noise level."""
         return all(head.blind for head in self.scales)
+
+    @property
+    def unit(self) -> int:
+        """What both sides of an image must be multiples of."""
+        return math.lcm(*(2 ** min(j + 1, self.levels) * h.conditioner.unit for j, h in enumerate(self.scales)))
 
     @property
     def reach(self) -> int | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mszoo.cli import generating, listing, training, using
+from mszoo.cli import experiments, generating, listing, probability, training, using
 from mszoo.cli.output import console, fail, print_error
 from mszoo.errors import MszooError, RecipeError
 
@@ -30,6 +30,8 @@ for verb in (
 ):
     app.command()(verb)
 app.command("super-resolve")(generating.super_resolve)
+app.command()(experiments.experiment)
+app.command("log-prob")(probability.log_prob)
 convert = typer.Typer(help="Turn other people's checkpoints into mszoo's.", no_args_is_help=True)
 convert.command("paper-a")(training.convert_paper_a)
 convert.command("paper-b")(training.convert_paper_b)

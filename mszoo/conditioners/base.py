@@ -22,6 +22,7 @@ class Conditioner(nn.Module, ABC):
     - ``batch_independent``: an image's output never depends on its neighbours in the batch, also in training.
     - ``smooth``: the output is once differentiable in y, so that a second backward means something.
     - ``receptive_field``: side in coefficients of the square that an output depends on; None: the whole image.
+    - ``unit``: what both sides of y must be multiples of; 1 unless declared.
     - ``features``: n for a network that returns (B, n) instead of the shape of y; None otherwise.
 
     Args:
@@ -34,6 +35,7 @@ class Conditioner(nn.Module, ABC):
     batch_independent: bool = False
     smooth: bool = False
     features: int | None = None
+    unit: int = 1
 
     def __init__(self, channels: int, cond_channels: int = 0) -> None:
         super().__init__()

@@ -64,6 +64,7 @@ class UNet(Conditioner):
         zero_output: bool = False,
     ) -> None:
         super().__init__(channels, cond_channels)
+        self.unit = 2**scales
         self.embedding = VarianceEmbedding(log=embedding == "log")
         widths = [width * 2**s for s in range(scales + 1)]
         joined = channels + cond_channels

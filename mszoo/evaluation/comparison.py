@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from mszoo.checkpoint import replace_file
 from mszoo.data import ImageDataset
 from mszoo.evaluation.denoising import psnr_curve
 from mszoo.model import MultiScaleModel
 
-__all__ = ["ComparisonRow", "compare", "write_csv"]
+__all__ = ["ComparisonRow", "compare"]
 
 
 @dataclass(frozen=True)
@@ -63,12 +59,3 @@ def compare(
                 name, model.levels, field, parameters, row.sigma, row.noisy, row.denoised, row.images, seconds
             )
             began = time.perf_counter()
-
-
-def write_csv(rows: Sequence[ComparisonRow], path: Path) -> None:
-    """Write the rows as a table with a header."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, [f.name for f in fields(ComparisonRow)], lineterminator="\n")
-    table.writeheader()
-    table.writerows(asdict(row) for row in rows)
-    replace_file(path, lambda p: p.write_text(text.getvalue(), encoding="utf-8"))

@@ -11,7 +11,7 @@ from torch import Tensor
 from mszoo.data.images import encode
 from mszoo.evaluation.comparison import ComparisonRow
 
-__all__ = ["plot_filters", "plot_noise_levels", "plot_receptive_fields"]
+__all__ = ["plot_filters", "plot_histogram", "plot_images", "plot_noise_levels", "plot_receptive_fields"]
 
 
 def plot_noise_levels(rows: Sequence[ComparisonRow], path: Path) -> None:
@@ -49,6 +49,29 @@ def plot_receptive_fields(rows: Sequence[ComparisonRow], path: Path) -> None:
     axes.set(xlabel="receptive field of the finest scale's network", ylabel="PSNR of the denoised images (dB)")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def plot_histogram(values: Sequence[float], path: Path) -> None:
+    """How often each log p in dB per dimension occurs."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(values, bins=min(60, max(5, round(len(values) ** 0.5) * 2)), color="C0")
+    axes.set(xlabel="log p (dB per dimension)", ylabel="images")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def plot_images(rows: Sequence[Sequence[tuple[str, Tensor]]], path: Path) -> None:
+    """Images (C, H, W) in rows, each with a title."""
+    figure = Figure(figsize=(1.5 * max(map(len, rows)), 1.75 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for line, row in zip(axes, rows, strict=True):
+        for axis, (title, image) in zip(line, row, strict=False):
+            axis.imshow(encode(image), cmap="gray", vmin=0, vmax=255)
+            axis.set_title(title, fontsize=8)
     figure.savefig(path, dpi=120)
 
 

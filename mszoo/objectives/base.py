@@ -77,6 +77,8 @@ class Objective(nn.Module, ABC):
     part: Part
     conditional: bool = True
     """Whether it can train a scale that has a condition."""
+    needs_energy: bool = False
+    """Whether it trains only heads that have an energy."""
 
     def augment(self, x: Tensor, draw: Draw) -> Tensor:
         """Clean coefficients (B, C, H, W) as training should see them; unchanged unless overridden."""

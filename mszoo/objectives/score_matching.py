@@ -60,6 +60,8 @@ class DualScoreMatching(ScoreMatching):
         time_weight: w, 1 for paper B's.
     """
 
+    needs_energy = True
+
     def __init__(
         self,
         *,

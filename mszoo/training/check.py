@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mszoo.errors import MszooError, OptionsError
+from mszoo.heads import EnergyHead
 from mszoo.hooks import registry
 from mszoo.model import MultiScaleModel
 from mszoo.recipe import DatasetConfig, ModelConfig, NamedConfig, Recipe, TrainingConfig
@@ -60,6 +61,11 @@ def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
             made = attempt(place, registry().create, "objective", objective.name, **objective.options)
             if made is not None and j < recipe.model.levels and not made.conditional:
                 rows.append((place, f"with these options it cannot train scale {j}, whose condition stays as it is"))
+            if made is not None and model is not None and made.needs_energy:
+                head = model.scales[j]
+                if not isinstance(head, EnergyHead):
+                    name = objective.name
+                    rows.append((place, f"{name} trains energies, and scale {j}'s {type(head).__name__} has none"))
 
     for key in ("train", "test"):
         part("dataset", "data", key)

@@ -20,6 +20,7 @@ from mszoo.recipe import Recipe, Source
 from mszoo.training import state
 from mszoo.training.batches import Batches
 from mszoo.training.check import check
+from mszoo.training.gradients import CompiledGradients, EagerGradients
 from mszoo.training.log import Log
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 from mszoo.training.start import check_unchanged, make_accelerator, open_data, start_from
@@ -79,6 +80,7 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     optimizer = make_optimizer(step, settings)
     scheduler = make_scheduler(optimizer, settings)
     wrapped, optimizer = accelerator.prepare(step, optimizer)
+    gradients = CompiledGradients(accelerator, step) if settings.compile else EagerGradients(accelerator, wrapped)
     average = make_average(step, settings)
     if found:
         state.load(accelerator, found[0], average)
@@ -118,8 +120,7 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
             if parts == 0:
                 scheduler.step_update(at)
             with accelerator.accumulate(wrapped):
-                loss, logs = wrapped(x.to(accelerator.device), draw)
-                accelerator.backward(loss)
+                loss, logs = gradients(x.to(accelerator.device), draw)
                 if accelerator.sync_gradients and settings.clip is not None:
                     accelerator.clip_grad_norm_(wrapped.parameters(), settings.clip)
                 optimizer.step()

@@ -12,6 +12,9 @@ from mszoo.objectives import Draw, Objective
 
 __all__ = ["Step"]
 
+# For each trained scale, by its number: clean and noisy coefficients, noise variance, condition.
+Corrupted = dict[int, tuple[Tensor, Tensor, Tensor, Tensor | None]]
+
 
 class Step(nn.Module):
     """Loss of a batch of images, summed over the scales that are trained.
@@ -37,16 +40,28 @@ class Step(nn.Module):
 
     def forward(self, x: Tensor, draw: Draw) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (a scalar) and what to log, from images (B, C, H, W) and the step's random numbers."""
+        return self.loss(self.corrupt(x, draw))
+
+    def corrupt(self, x: Tensor, draw: Draw) -> Corrupted:
+        """All that is random of a step: the noisy coefficients of every trained scale."""
+        corrupted: Corrupted = {}
+        for j, (coefficients, cond) in enumerate(self.model.decompose(x)):
+            if j in self.trained:
+                of_scale, objective = draw.scale(j), self._objective(j)
+                clean = objective.augment(coefficients, of_scale)
+                corrupted[j] = clean, *objective.corrupt(clean, of_scale), cond
+        return corrupted
+
+    def loss(self, corrupted: Corrupted) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and what to log: a function of the parameters, with nothing random in it."""
         losses, logs = [], {}
-        scales = zip(self.model.scales, self.objectives, self.model.decompose(x), strict=True)
-        for j, (head, objective, (coefficients, cond)) in enumerate(scales):
-            assert isinstance(objective, Objective)
-            if j not in self.trained:
-                continue
-            of_scale = draw.scale(j)
-            clean = objective.augment(coefficients, of_scale)
-            y, t = objective.corrupt(clean, of_scale)
-            loss, details = objective.loss(head, clean, y, t, cond)
+        for j, (clean, y, t, cond) in corrupted.items():
+            loss, details = self._objective(j).loss(self.model.scales[j], clean, y, t, cond)
             losses.append(loss)
             logs |= {f"scale{j}/{name}": value for name, value in {"loss": loss.detach(), **details}.items()}
         return torch.stack(losses).sum(), logs
+
+    def _objective(self, j: int) -> Objective:
+        objective = self.objectives[j]
+        assert isinstance(objective, Objective)
+        return objective

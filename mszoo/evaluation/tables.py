@@ -1,0 +1,39 @@
+"""Rows of measurements as files: CSV, or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mszoo.checkpoint import replace_file
+from mszoo.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["write_csv", "write_parquet"]
+
+
+def write_csv(rows: Sequence[DataclassInstance], path: Path) -> None:
+    """Write dataclasses of one kind, at least one, as a table with a header."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, [f.name for f in fields(rows[0])], lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(row) for row in rows)
+    replace_file(path, lambda p: p.write_text(text.getvalue(), encoding="utf-8"))
+
+
+def write_parquet(rows: Sequence[DataclassInstance], path: Path) -> None:
+    """Write dataclasses of one kind as a Parquet table. Raises :class:`UnsupportedError` without pyarrow."""
+    try:
+        pyarrow = importlib.import_module("pyarrow")
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise UnsupportedError("Parquet needs pyarrow: pip install 'mszoo[data]', or write .csv") from None
+    table = pyarrow.Table.from_pylist([asdict(row) for row in rows])
+    replace_file(path, lambda p: parquet.write_table(table, p))
