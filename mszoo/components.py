@@ -117,6 +117,12 @@ def mszoo_components() -> Iterator[Spec]:
     )
     yield Spec(
         "dataset",
+        "pickled_batches",
+        "mszoo.data.pickled_batches:PickledBatches",
+        "the published batches of downsampled ImageNet and of CIFAR-10",
+    )
+    yield Spec(
+        "dataset",
         "photographs",
         "mszoo.data.photographs:Photographs",
         "photographs that scikit-image ships; no download",

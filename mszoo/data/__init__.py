@@ -3,5 +3,6 @@
 from mszoo.data.base import ImageDataset
 from mszoo.data.image_folder import ImageFolder
 from mszoo.data.photographs import Photographs
+from mszoo.data.pickled_batches import PickledBatches
 
-__all__ = ["ImageDataset", "ImageFolder", "Photographs"]
+__all__ = ["ImageDataset", "ImageFolder", "Photographs", "PickledBatches"]
