@@ -57,7 +57,13 @@ def test_a_component_remembers_what_it_was_built_from(
 
 
 def test_listing_by_kind_and_pattern() -> None:
-    assert mszoo.list_components("head") == ["denoiser", "inner_product"]
+    assert mszoo.list_components("head") == [
+        "anchored",
+        "denoiser",
+        "inner_product",
+        "score",
+        "squared_norm",
+    ]
     assert mszoo.list_components("basis", "db?") == [f"db{n}" for n in range(1, 10)]
     assert mszoo.list_components("basis", "no such*") == []
     everything = [name for kind in KINDS for name in mszoo.list_components(kind)]
