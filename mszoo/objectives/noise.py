@@ -8,6 +8,9 @@ import pydantic
 import torch
 from torch import Tensor
 
+from mszoo.heads.base import per_image
+from mszoo.objectives.base import Draw
+
 __all__ = ["NoiseLevels"]
 
 _PSNR = pydantic.TypeAdapter(tuple[pydantic.FiniteFloat, pydantic.FiniteFloat])
@@ -64,3 +67,8 @@ class NoiseLevels(pydantic.BaseModel):
         if self.distribution == "uniform":
             return torch.lerp(torch.full_like(u, self.min_sigma), torch.full_like(u, self.max_sigma), u)
         return self.min_sigma * (self.max_sigma / self.min_sigma) ** u
+
+    def add(self, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Noisy coefficients, the shape of x (B, C, H, W), and their noise variance t (B,)."""
+        sigma = self.sigma(draw.uniform(x[:, 0, 0, 0]))
+        return x + per_image(sigma, x) * draw.normal(x), sigma.square()

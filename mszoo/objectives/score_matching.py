@@ -40,8 +40,7 @@ class ScoreMatching(Objective):
 
     def corrupt(self, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """See :meth:`Objective.corrupt`."""
-        sigma = self.noise.sigma(draw.uniform(x[:, 0, 0, 0]))
-        return x + per_image(sigma, x) * draw.normal(x), sigma.square()
+        return self.noise.add(x, draw)
 
     def loss(
         self, head: Head, x: Tensor, y: Tensor, t: Tensor, cond: Tensor | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from mszoo.recipe import TrainingConfig
 
 __all__ = ["make_average", "make_optimizer", "make_scheduler"]
 
-_ORTHOGONALIZE = muon.zeropower_via_newtonschulz
+_timms_orthogonalize = muon.zeropower_via_newtonschulz
 
 
 def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
@@ -29,9 +28,7 @@ def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.O
     known = [str(n) for n in list_optimizers()]
     if name not in known:
         raise _fault("optimizer", f"timm has no optimizer {name!r}{suggest(name, known)}")
-    if next(module.parameters()).device.type == "cpu":
-        # timm orthogonalizes in bfloat16, whatever the weights are: ten times slower than float32 on most processors.
-        muon.zeropower_via_newtonschulz = partial(_ORTHOGONALIZE, dtype=torch.float32)
+    muon.zeropower_via_newtonschulz = _orthogonalize
     try:
         return create_optimizer_v2(module, opt=name, **options)
     except (TypeError, ValueError, AssertionError) as error:
@@ -74,6 +71,13 @@ def make_average(module: nn.Module, settings: TrainingConfig) -> ModelEmaV3 | No
     if settings.ema is None:
         return None
     return ModelEmaV3(module, decay=settings.ema, use_warmup=True, exclude_buffers=True)
+
+
+def _orthogonalize(gradient: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+    """timm's, in float32 on a CPU: there its bfloat16 is ten times slower on most processors."""
+    if gradient.device.type == "cpu":
+        options.setdefault("dtype", torch.float32)
+    return _timms_orthogonalize(gradient, *args, **options)
 
 
 def _fault(key: str, text: str, *inner: str) -> OptionsError:
