@@ -112,11 +112,23 @@ class DatasetConfig(NamedConfig):
 
     Attributes:
         crop: side in pixels of a random square crop; None: whole images, which must then have one size.
+        zoom: least and greatest magnification of a crop, drawn log-uniformly (bicubic, with antialiasing): photographs
+            look alike at all scales, and a few become many. An image is enlarged more where a crop would not fit.
         flip: mirror left and right at random.
     """
 
     crop: PositiveInt | None = None
+    zoom: tuple[PositiveFloat, PositiveFloat] | None = None
     flip: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _zoom_of_crops(self) -> DatasetConfig:
+        if self.zoom is not None:
+            if self.crop is None:
+                raise ValueError("zoom magnifies crops: set crop, their side in pixels")
+            if self.zoom[0] > self.zoom[1]:
+                raise ValueError(f"zoom: [{self.zoom[0]:g}, {self.zoom[1]:g}] has its least value second")
+        return self
 
 
 class DataConfig(_Strict):

@@ -7,12 +7,14 @@ of it, whatever the number of processes, and a resumed run starts at its step wi
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -32,7 +34,7 @@ class Batches:
 
     Args:
         dataset: full images.
-        cut: ``crop`` and ``flip``.
+        cut: ``crop``, ``zoom`` and ``flip``.
         training: ``batch_size``, ``accumulate``, ``seed`` and ``workers``.
         rank, processes: which share of each batch to read.
 
@@ -97,10 +99,11 @@ class _Shares(Sampler[list[tuple[int, int]]]):
 
 
 class _Cuts(Dataset[tuple[Tensor, int, int]]):
-    """Random crops and flips of the stream's images."""
+    """Random crops, magnifications and flips of the stream's images."""
 
     def __init__(self, dataset: ImageDataset, cut: DatasetConfig, seed: int) -> None:
-        self._dataset, self._crop, self._flip, self._seed = dataset, cut.crop, cut.flip, seed
+        self._dataset, self._crop, self._zoom, self._flip = dataset, cut.crop, cut.zoom, cut.flip
+        self._seed = seed
         self._used = self._large_enough()
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
@@ -108,7 +111,8 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
         """Images that a crop fits into; the others are named once."""
         if self._crop is None:
             return list(range(len(self._dataset)))
-        fits = [min(self._dataset.size(i)) >= self._crop for i in range(len(self._dataset))]
+        least = self._crop / (self._zoom[1] if self._zoom else 1)
+        fits = [min(self._dataset.size(i)) >= least for i in range(len(self._dataset))]
         small = [i for i, fit in enumerate(fits) if not fit]
         if not any(fits):
             raise DataError(f"no training image is as large as data.train.crop: {self._crop}; use a smaller crop")
@@ -128,12 +132,26 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
         generator = keyed_generator(self._seed, step, _CUT, index)
         if self._crop is not None:
             height, width = image.shape[-2:]
-            top = int(torch.randint(height - self._crop + 1, (), generator=generator))
-            left = int(torch.randint(width - self._crop + 1, (), generator=generator))
-            image = image[..., top : top + self._crop, left : left + self._crop]
+            side = self._side(min(height, width), generator)
+            top = int(torch.randint(height - side + 1, (), generator=generator))
+            left = int(torch.randint(width - side + 1, (), generator=generator))
+            image = image[..., top : top + side, left : left + side]
+            if side != self._crop:
+                image = F.interpolate(image[None], size=(self._crop, self._crop), mode="bicubic", antialias=True)[0]
+                image = image.clamp(0, 1)
         if self._flip and torch.rand((), generator=generator) < 0.5:
             image = image.flip(-1)
         return image, step, index
+
+    def _side(self, largest: int, generator: torch.Generator) -> int:
+        """Side of the square that becomes a crop."""
+        assert self._crop is not None
+        if self._zoom is None:
+            return self._crop
+        least, greatest = (math.log(zoom) for zoom in self._zoom)
+        least = max(least, math.log(self._crop / largest))
+        zoom = math.exp(least + (greatest - least) * float(torch.rand((), generator=generator)))
+        return min(max(round(self._crop / zoom), 1), largest)
 
     def __getstate__(self) -> dict[str, Any]:  # for workers that are spawned
         return {k: v for k, v in self.__dict__.items() if k != "_order"}

@@ -97,6 +97,46 @@ def test_images_smaller_than_the_crop_are_named_and_left_out(tmp_path):
         Batches(images, DatasetConfig(name="image_folder", crop=64), training)
 
 
+def test_zoom_magnifies_crops_and_enlarges_small_images(tmp_path):
+    folder = write_images(tmp_path / "images", 40, 10, 7)
+    images = mszoo.create("dataset", "image_folder", 1, path=str(folder))
+    training = TrainingConfig(steps=20, batch_size=2)
+    with pytest.warns(UserWarning, match=r"1 image\(s\) smaller than crop: 16 left out: .*2\.png"):
+        zoomed = Batches(images, DatasetConfig(name="image_folder", crop=16, zoom=(0.5, 2)), training)
+    drawn = torch.cat([x for x, _ in zoomed.steps(0, 20)])
+    assert drawn.shape == (40, 1, 16, 16)
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+    again = torch.cat([x for x, _ in zoomed.steps(7, 20)])
+    assert torch.equal(again, drawn[14:])
+
+
+def test_zoom_spreads_a_pixel_over_its_neighbours(tmp_path):
+    images = mszoo.create("dataset", "image_folder", 1, path=str(write_images(tmp_path / "images", 40)))
+
+    def first(**cut: object) -> torch.Tensor:
+        config = DatasetConfig.model_validate({"name": "image_folder", **cut})
+        return next(Batches(images, config, TrainingConfig(steps=1, batch_size=8)).steps(0, 1))[0]
+
+    plain = first(crop=16)
+    assert torch.allclose(first(crop=16, zoom=[1, 1]).mean(), plain.mean(), atol=0.02)
+    assert first(crop=16, zoom=[2, 2]).diff(dim=-1).std() < 0.7 * plain.diff(dim=-1).std()
+    assert first(crop=16, zoom=[0.5, 0.5]).std() < 0.7 * plain.std()
+
+
+@pytest.mark.parametrize(
+    ("cut", "fault"),
+    [
+        ({"zoom": [1, 2]}, "set crop"),
+        ({"zoom": [2, 1], "crop": 8}, "least value second"),
+        ({"zoom": [0, 1]}, "greater"),
+    ],
+)
+def test_a_zoom_that_cannot_be_is_refused(cut, fault):
+    with pytest.raises(ValueError, match=fault):
+        DatasetConfig.model_validate({"name": "photographs", **cut})
+
+
 def test_frozen_scales_keep_their_running_statistics(tmp_path):
     first = run(tmp_path / "first")
     second = run(tmp_path / "second", f"training.init={first}", "training.scales=[0]")
