@@ -30,12 +30,12 @@ for verb in (
 ):
     app.command()(verb)
 app.command("super-resolve")(generating.super_resolve)
-app.command()(experiments.experiment)
 app.command("log-prob")(probability.log_prob)
 convert = typer.Typer(help="Turn other people's checkpoints into mszoo's.", no_args_is_help=True)
 convert.command("paper-a")(training.convert_paper_a)
 convert.command("paper-b")(training.convert_paper_b)
 app.add_typer(convert, name="convert")
+app.add_typer(experiments.app, name="experiment")
 
 
 def main() -> None:

@@ -1,41 +1,31 @@
-"""The verb that runs the papers' experiments."""
+"""The verbs that run the papers' experiments: each prints a table, and writes it as CSV beside a plot."""
 
 from __future__ import annotations
 
 import time
-from enum import Enum
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from mszoo.cli.output import Seed, console, errors, table
+from mszoo.cli.output import Device, ModelName, Seed, console, errors, table
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Run an experiment of the papers: a table, as CSV too, and a plot.", no_args_is_help=True)
+
+Out = Annotated[Path | None, typer.Option(help="Folder for table and plot; by default experiments/NAME.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Training steps; by default the experiment's.")]
+Data = Annotated[str, typer.Option(help="Images: a folder, zip file or glob.")]
+Count = Annotated[int, typer.Option(min=1, help="At most so many images, evenly spaced over the data.")]
 
 
-class Experiment(str, Enum):
-    """What there is."""
-
-    scale_mixture = "scale-mixture"
-
-
-def experiment(
-    name: Annotated[Experiment, typer.Argument(help="Which one.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for table and plot; by default experiments/NAME.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps; by default the paper's.")] = None,
-    seed: Seed = 0,
-) -> None:
-    """Run an experiment of the papers: it prints a table, and writes it as CSV beside a plot."""
-    folder = out or Path("experiments") / name.value
-    folder.mkdir(parents=True, exist_ok=True)
-    {Experiment.scale_mixture: scale_mixture}[name](folder, steps, seed)
-    console.print(f"wrote {escape(', '.join(sorted(str(p) for p in folder.iterdir())))}", soft_wrap=True)
-
-
-def scale_mixture(out: Path, steps: int | None, seed: int) -> None:
+@app.command("scale-mixture")
+def scale_mixture(out: Out = None, steps: Steps = None, seed: Seed = 0) -> None:
     """Dual against single score matching on a mixture of two scales, d = 1000."""
-    from mszoo.evaluation import write_csv
     from mszoo.experiments.scale_mixture import compare, plot, train
 
     energies, seconds, steps = {}, {}, steps or 20_000
@@ -48,11 +38,184 @@ def scale_mixture(out: Path, steps: int | None, seed: int) -> None:
             )
             seconds[title] = time.monotonic() - began
     rows = compare(energies)
-    write_csv(rows, out / "scale-mixture.csv")
-    plot(rows, out / "scale-mixture.png")
     shown = table("score matching", "seconds", "r/sqrt(d)", "t", "exact dB/dim", "learned", "error")
     for row in rows:
         if row.t == min(r.t for r in rows) and row.radius in (1.0, 4.0):
             numbers = f"{row.exact:.3f}", f"{row.learned:.3f}", f"{row.error:+.3f}"
             shown.add_row(row.objective, f"{seconds[row.objective]:.0f}", f"{row.radius:g}", f"{row.t:g}", *numbers)
     console.print(shown)
+    _write("scale-mixture", out, rows, lambda path: plot(rows, path))
+
+
+@app.command("known-densities")
+def known_densities(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; by default all four.")] = None,
+    out: Out = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+) -> None:
+    """Energies learned of Gaussians, a mixture and Laplacians, against the exact ones at five noise levels."""
+    from mszoo.errors import MszooError, suggest
+    from mszoo.experiments.densities import DENSITIES
+    from mszoo.experiments.known_densities import SETTINGS, compare, plot, train
+
+    names = names or list(DENSITIES)
+    for name in names:
+        if name not in DENSITIES:
+            raise MszooError(f"no density {name!r}{suggest(name, list(DENSITIES))}; there are {', '.join(DENSITIES)}")
+    models: dict[str, Any] = {}
+    rows = []
+    shown = table("density", "d", "t", "exact bits/dim", "learned", "difference", "rms")
+    with Progress(console=errors, transient=True) as progress:
+        for name in names:
+            setting, began = SETTINGS[name], time.monotonic()
+            task = progress.add_task(name, total=steps or setting.training.steps)
+            models[name] = train(DENSITIES[name], setting, steps, seed, lambda step, task=task: progress.advance(task))
+            seconds = time.monotonic() - began
+            found = compare(name, models[name])
+            rows += found
+            for row in found:
+                numbers = f"{row.exact:.4f}", f"{row.learned:.4f}", f"{row.difference:+.4f}", f"{row.deviation:.4f}"
+                shown.add_row(row.density, str(row.d), f"{row.t:g}", *numbers)
+            console.print(
+                f"{name}: {steps or setting.training.steps} steps of {setting.training.batch_size}, {seconds:.0f} s, "
+                f"{sum(p.numel() for p in models[name].parameters()):,} parameters"
+            )
+    console.print(shown)
+    _write("known-densities", out, rows, lambda path: plot(models, path))
+
+
+@app.command()
+def generalization(
+    first: ModelName,
+    second: ModelName,
+    data: Annotated[list[str], typer.Option(help="Images, once for each set: a folder, zip file or glob.")],
+    images: Count = 500,
+    out: Out = None,
+    device: Device = "cpu",
+) -> None:
+    """Do two models that saw different images agree on log p?"""
+    from mszoo.experiments.generalization import agreement, plot
+
+    one, other = _load(first, device), _load(second, device)
+    sets = {path: _images(path, one, images) for path in data}
+    rows, values = agreement(one, other, sets)
+    shown = table("images", "count", "first dB/dim", "second", "mean |difference|", "rms", "correlation")
+    for row in rows:
+        numbers = (row.first, row.second, row.absolute, row.rms, row.correlation)
+        shown.add_row(escape(row.images), str(row.count), *(f"{v:.3f}" for v in numbers))
+    console.print(shown)
+    _write("generalization", out, rows, lambda path: plot(values, (first, second), path))
+
+
+@app.command()
+def transformations(model: ModelName, data: Data, images: Count = 200, out: Out = None, device: Device = "cpu") -> None:
+    """How log p changes with contrast and brightness, and how it goes with sparsity."""
+    import torch
+
+    from mszoo.experiments.images import decibels
+    from mszoo.experiments.transformations import changes, plot, sparsity
+
+    loaded = _load(model, device)
+    chosen = _images(data, loaded, images)
+    rows = changes(loaded, chosen)
+    sparse, values = [sparsity(x) for x in chosen], decibels(loaded, chosen)
+    shown = table("transformation", "amount", "mean dB/dim", "10%", "90%")
+    for row in rows:
+        shown.add_row(row.transformation, f"{row.amount:g}", f"{row.mean:.3f}", f"{row.low:.3f}", f"{row.high:.3f}")
+    console.print(shown)
+    if len(chosen) > 1:
+        correlation = torch.corrcoef(torch.stack([torch.tensor(sparse), values]))[0, 1].item()
+        console.print(f"correlation of log p with |c|_1^2 / (n |c|_2^2) of the Haar details: {correlation:+.3f}")
+    _write("transformations", out, rows, lambda path: plot(rows, sparse, values, path))
+
+
+@app.command()
+def dimensionality(
+    model: ModelName,
+    data: Data,
+    images: Count = 8,
+    draws: Annotated[int, typer.Option(min=1, help="Noises for each image and noise level (paper: 1,000).")] = 64,
+    out: Out = None,
+    device: Device = "cpu",
+) -> None:
+    """Effective dimensionality of images at each scale of noise, t from 1e-12 to 1e3."""
+    from mszoo.experiments.dimensionality import dimensionality as measure
+    from mszoo.experiments.dimensionality import noise_variances, plot
+
+    loaded, times = _load(model, device), noise_variances()
+    chosen = _images(data, loaded, images)
+    with Progress(console=errors, transient=True) as progress:
+        task = progress.add_task("effective dimensionality", total=len(chosen) * len(times))
+        rows = measure(loaded, chosen, times, draws, lambda: progress.advance(task))
+    shown = table("t", "mean d_eff / d", "least", "greatest")
+    for t in times:
+        fractions = [row.fraction for row in rows if row.t == t]
+        numbers = sum(fractions) / len(fractions), min(fractions), max(fractions)
+        shown.add_row(f"{t:.0e}", *(f"{v:.4f}" for v in numbers))
+    console.print(shown)
+    _write("dimensionality", out, rows, lambda path: plot(rows, path))
+
+
+@app.command()
+def denoisers(
+    models: Annotated[list[str], typer.Argument(help="Models to compare, the first as reference.")],
+    data: Data,
+    images: Count = 200,
+    out: Out = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Output against input PSNR of several models, such as an energy and a score network of its size."""
+    from mszoo.experiments.denoisers import INPUTS, denoised, plot
+
+    loaded = {name: _load(name, device) for name in models}
+    models = list(loaded)
+    rows = denoised(loaded, _images(data, next(iter(loaded.values())), images), seed=seed)
+    found = {(row.model, row.input): row.output for row in rows}
+    shown = table("input dB", *models, *(f"{name} - {models[0]}" for name in models[1:]))
+    for decibels in INPUTS:
+        outputs = [found[name, decibels] for name in models]
+        gaps = [output - outputs[0] for output in outputs[1:]]
+        shown.add_row(f"{decibels:g}", *(f"{v:.2f}" for v in outputs), *(f"{v:+.2f}" for v in gaps))
+    console.print(shown)
+    _write("denoisers", out, rows, lambda path: plot(rows, path))
+
+
+@app.command()
+def histogram(model: ModelName, data: Data, images: Count = 1000, out: Out = None, device: Device = "cpu") -> None:
+    """log p of images, and of what is none: constants, noise, shuffled pixels."""
+    from mszoo.experiments.histogram import plot, strangers, summary
+
+    loaded = _load(model, device)
+    chosen = _images(data, loaded, images)
+    rows, values = summary(loaded, {"images": chosen, **strangers(chosen)})
+    shown = table("images", "count", "mean dB/dim", "median", "deviation", "least", "greatest")
+    for row in rows:
+        numbers = row.mean, row.median, row.deviation, row.least, row.greatest
+        shown.add_row(row.images, str(row.count), *(f"{v:.3f}" for v in numbers))
+    console.print(shown)
+    _write("histogram", out, rows, lambda path: plot(values, path))
+
+
+def _load(name: str, device: str) -> Any:
+    import mszoo
+
+    return mszoo.load(name, device)
+
+
+def _images(path: str, model: Any, count: int) -> Any:
+    import mszoo
+    from mszoo.experiments.images import evenly
+
+    return evenly(mszoo.create("dataset", "image_folder", model.channels, path=path), count, model)
+
+
+def _write(name: str, out: Path | None, rows: Sequence[Any], plot: Callable[[Path], None]) -> None:
+    from mszoo.evaluation import write_csv
+
+    folder = out or Path("experiments") / name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(rows, folder / f"{name}.csv")
+    plot(folder / f"{name}.png")
+    console.print(f"wrote {escape(', '.join(sorted(str(p) for p in folder.iterdir())))}", soft_wrap=True)

@@ -1,0 +1,78 @@
+"""Do two models that were trained on different images agree on log p? (paper B, generalization)
+
+With few training images each model remembers its own and they disagree; with many they give the same density.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mszoo.experiments.images import decibels
+from mszoo.model import MultiScaleModel
+
+__all__ = ["Agreement", "agreement", "plot"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two models on the same images, log p in dB per dimension.
+
+    Attributes:
+        images: the set's name.
+        count: how many images.
+        first, second: each model's mean.
+        absolute: mean absolute difference.
+        rms: root of the mean squared difference.
+        correlation: of the two, over the images.
+    """
+
+    images: str
+    count: int
+    first: float
+    second: float
+    absolute: float
+    rms: float
+    correlation: float
+
+
+def agreement(
+    first: MultiScaleModel, second: MultiScaleModel, sets: Mapping[str, Sequence[Tensor]]
+) -> tuple[list[Agreement], dict[str, tuple[Tensor, Tensor]]]:
+    """Rows for each set of images (C, H, W), by name, and both models' log p in dB per dimension."""
+    rows, values = [], {}
+    for name, images in sets.items():
+        one, other = decibels(first, images), decibels(second, images)
+        gap = one - other
+        correlation = torch.corrcoef(torch.stack([one, other]))[0, 1].item() if len(one) > 1 else float("nan")
+        row = Agreement(
+            name,
+            len(one),
+            one.mean().item(),
+            other.mean().item(),
+            gap.abs().mean().item(),
+            gap.square().mean().sqrt().item(),
+            correlation,
+        )
+        rows.append(row)
+        values[name] = one, other
+    return rows, values
+
+
+def plot(values: Mapping[str, tuple[Tensor, Tensor]], names: tuple[str, str], path: Path) -> None:
+    """log p under the second model against the first, a colour for each set."""
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for name, (one, other) in values.items():
+        axes.plot(one, other, ".", markersize=3, alpha=0.6, label=name)
+    low, high = axes.get_xlim()
+    axes.plot([low, high], [low, high], color="0.3", linewidth=0.8)
+    axes.set(xlabel=f"log p, {names[0]} (dB per dimension)", ylabel=f"log p, {names[1]}")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)

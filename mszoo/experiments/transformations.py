@@ -1,0 +1,87 @@
+r"""How log p changes with contrast and brightness, and how it goes with sparsity (paper B).
+
+Contrast a: a (x - 1/2) + 1/2. Brightness b: x + b. Sparsity of an image: |c|_1^2 / (n |c|_2^2) of its n Haar details c,
+1 where all are of one size and near 0 where few are not zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mszoo.experiments.images import decibels
+from mszoo.hooks import registry
+from mszoo.model import MultiScaleModel
+
+__all__ = ["Change", "changes", "plot", "sparsity"]
+
+_CONTRASTS = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+_OFFSETS = (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4)
+
+
+@dataclass(frozen=True)
+class Change:
+    """log p of all images after one transformation, in dB per dimension.
+
+    Attributes:
+        transformation: ``contrast`` or ``offset``.
+        amount: a or b.
+        mean, low, high: over the images; the mean, and the values that a tenth lies below and above.
+    """
+
+    transformation: str
+    amount: float
+    mean: float
+    low: float
+    high: float
+
+
+def changes(
+    model: MultiScaleModel,
+    images: Sequence[Tensor],
+    contrasts: Sequence[float] = _CONTRASTS,
+    offsets: Sequence[float] = _OFFSETS,
+) -> list[Change]:
+    """log p of images (C, H, W) at several contrasts and offsets. Values may leave [0, 1]: nothing is clipped."""
+    rows = []
+    for kind, amounts in (("contrast", contrasts), ("offset", offsets)):
+        for a in amounts:
+            changed = [a * (x - 0.5) + 0.5 if kind == "contrast" else x + a for x in images]
+            values = decibels(model, changed)
+            low, high = torch.quantile(values, torch.tensor([0.1, 0.9])).tolist()
+            rows.append(Change(kind, a, values.mean().item(), low, high))
+    return rows
+
+
+def sparsity(image: Tensor, levels: int = 6) -> float:
+    """Of an image (C, H, W), in (0, 1]: of its Haar details on at most ``levels`` levels; a constant image has 1."""
+    haar, low, details = registry().create("basis", "haar"), image[None], []
+    while len(details) < levels and not any(side % 2 for side in low.shape[-2:]):
+        low, detail = haar.analyze(low)
+        details.append(detail.flatten())
+    c = torch.cat(details) if details else torch.zeros(1)
+    power, rounding = c.square().sum(), 1e-12 * image.square().sum()
+    return (c.abs().sum().square() / (c.numel() * power)).item() if power > rounding else 1.0
+
+
+def plot(rows: Sequence[Change], sparse: Sequence[float], values: Tensor, path: Path) -> None:
+    """log p against contrast, against offset, and each image's against its sparsity."""
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    panels = figure.subplots(1, 3)
+    for axes, kind, label in zip(panels, ("contrast", "offset"), ("contrast a", "offset b"), strict=False):
+        shown = [row for row in rows if row.transformation == kind]
+        amounts = [row.amount for row in shown]
+        axes.plot(amounts, [row.mean for row in shown], marker="o")
+        axes.fill_between(amounts, [row.low for row in shown], [row.high for row in shown], alpha=0.2)
+        axes.set(xlabel=label)
+    panels[0].set(ylabel="log p (dB per dimension)")
+    panels[2].plot(sparse, values, ".", markersize=3)
+    panels[2].set(xlabel="|c|_1^2 / (n |c|_2^2) of Haar details")
+    for axes in panels:
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)

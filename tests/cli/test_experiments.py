@@ -1,0 +1,74 @@
+"""`mszoo experiment`: every one leaves a table and a plot."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import mszoo
+
+CONDITIONER = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4}
+CONDITIONER |= {"norm": "none", "activation": "gelu", "noise_embedding": True}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("energy")
+    torch.manual_seed(0)
+    config = {"coarse": {"conditioner": CONDITIONER, "head": {"name": "anchored", "basis": "haar", "levels": 1}}}
+    mszoo.MultiScaleModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for i in range(4):
+        pixels = np.random.default_rng(i).integers(0, 256, (9, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "rows"),
+    [
+        ("scale-mixture", ["--steps", 3], 70),
+        ("known-densities", ["laplacians", "--steps", 2], 5),
+        ("generalization", ["MODEL", "MODEL", "--data", "DATA", "--data", "DATA/0.png"], 2),
+        ("transformations", ["MODEL", "--data", "DATA"], 14),
+        ("dimensionality", ["MODEL", "--data", "DATA", "--images", 2, "--draws", 2], 32),
+        ("denoisers", ["MODEL", "MODEL", "--data", "DATA"], 9),
+        ("histogram", ["MODEL", "--data", "DATA"], 4),
+    ],
+)
+def test_table_and_plot(
+    mszoo_command, model: Path, data: Path, tmp_path: Path, name: str, words: list, rows: int
+) -> None:
+    given = [str(w).replace("MODEL", str(model)).replace("DATA", str(data)) for w in words]
+    code, printed, complaints = mszoo_command("experiment", name, *given, "--out", tmp_path)
+    assert code == 0, complaints
+    with (tmp_path / f"{name}.csv").open() as handle:
+        assert len(list(csv.reader(handle))) == rows + 1
+    assert min(Image.open(tmp_path / f"{name}.png").size) > 100
+    assert f"{name}.png" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["known-densities", "laplacian"], "did you mean 'laplacians'"),
+        (["histogram", "photographs-haar-rf13", "--data", "DATA"], "has no energy"),
+        (["histogram", "MODEL", "--data", "nowhere"], "nowhere"),
+        (["generalisation"], "No such command"),
+    ],
+)
+def test_mistakes_are_named(mszoo_command, model: Path, data: Path, tmp_path: Path, words: list, message: str) -> None:
+    given = [w.replace("MODEL", str(model)).replace("DATA", str(data)) for w in words]
+    code, printed, complaints = mszoo_command("experiment", *given, *(["--out", tmp_path] if len(words) > 1 else []))
+    assert code != 0
+    assert message in complaints + printed

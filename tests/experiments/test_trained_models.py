@@ -1,0 +1,107 @@
+"""The experiments on trained models, tried on one whose answers are formulas."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import mszoo
+from mszoo.experiments import denoisers, dimensionality, generalization, histogram, transformations
+from mszoo.experiments.images import batches, decibels
+
+from .conftest import MEAN, VARIANCE, gaussian_model
+
+DB = 10 / math.log(10)
+
+
+def exact(x: torch.Tensor, variance: float = VARIANCE) -> float:
+    """log p in dB per dimension."""
+    square = (x - MEAN).square().mean().item()
+    return -DB * (square / variance + math.log(2 * math.pi * variance)) / 2
+
+
+def test_batches_keep_the_order(images: list[torch.Tensor]) -> None:
+    together = list(batches(images))
+    assert [len(x) for x in together] == [5, 3]
+    assert all(torch.equal(a, b) for a, b in zip(images, (row for x in together for row in x), strict=True))
+
+
+def test_log_p_is_the_models(gaussian: mszoo.MultiScaleModel, images: list[torch.Tensor]) -> None:
+    assert decibels(gaussian, images).tolist() == pytest.approx([exact(x) for x in images], abs=1e-4)
+
+
+@pytest.mark.parametrize("t", [1e-12, 1e-6, 0.01, 1.0, 1e3])
+def test_effective_dimensionality(gaussian: mszoo.MultiScaleModel, images: list[torch.Tensor], t: float) -> None:
+    rows = dimensionality.dimensionality(gaussian, images[:2], [t], draws=200)
+    for row, x in zip(rows, images, strict=False):
+        shrink, d = VARIANCE / (VARIANCE + t), x.numel()
+        expected = ((1 - shrink) ** 2 * (x.double() - MEAN).square().sum().item() + shrink**2 * t * d) / t
+        assert row.dimension == pytest.approx(expected, rel=0.05)
+        assert row.fraction == pytest.approx(row.dimension / d)
+
+
+def test_contrast_and_offset(gaussian: mszoo.MultiScaleModel, images: list[torch.Tensor]) -> None:
+    rows = transformations.changes(gaussian, images, contrasts=(0.0, 0.5, 1.0), offsets=(-0.1, 0.2))
+    changed = {("contrast", a): [a * (x - 0.5) + 0.5 for x in images] for a in (0.0, 0.5, 1.0)}
+    changed |= {("offset", b): [x + b for x in images] for b in (-0.1, 0.2)}
+    assert len(rows) == 5
+    for row in rows:
+        values = torch.tensor([exact(x) for x in changed[row.transformation, row.amount]])
+        assert row.mean == pytest.approx(values.mean().item(), abs=1e-3)
+        assert values.min() - 1e-3 <= row.low <= row.high <= values.max() + 1e-3
+
+
+def test_sparsity_is_that_of_haar_details() -> None:
+    haar, zero = mszoo.create("basis", "haar"), torch.zeros(1, 1, 4, 4)
+    one, even = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.3)
+    one[0, 1, 2, 2] = 5.0
+    assert transformations.sparsity(haar.synthesize(zero, one)[0], levels=1) == pytest.approx(1 / 48)
+    assert transformations.sparsity(haar.synthesize(zero, even)[0], levels=1) == pytest.approx(1)
+    assert transformations.sparsity(torch.full((1, 8, 8), 0.4)) == 1
+    image = torch.rand(1, 16, 16)
+    assert transformations.sparsity(3 * image) == pytest.approx(transformations.sparsity(image), rel=1e-4)
+
+
+def test_agreement_is_nothing_but_the_difference(
+    gaussian: mszoo.MultiScaleModel, images: list[torch.Tensor], tmp_path: Path
+) -> None:
+    other = gaussian_model(0.09)
+    rows, values = generalization.agreement(gaussian, other, {"a": images, "b": images[:3]})
+    gaps = torch.tensor([exact(x) - exact(x, 0.09) for x in images])
+    assert [row.count for row in rows] == [8, 3]
+    assert rows[0].absolute == pytest.approx(gaps.abs().mean().item(), abs=1e-3)
+    assert rows[0].rms == pytest.approx(gaps.square().mean().sqrt().item(), abs=1e-3)
+    assert rows[0].correlation == pytest.approx(1, abs=1e-3)
+    same, _ = generalization.agreement(gaussian, gaussian, {"a": images})
+    assert same[0].rms == 0
+    generalization.plot(values, ("one", "other"), tmp_path / "plot.png")
+    assert min(Image.open(tmp_path / "plot.png").size) > 200
+
+
+def test_denoisers_are_held_against_the_best(gaussian: mszoo.MultiScaleModel) -> None:
+    generator = torch.Generator().manual_seed(1)
+    many = [MEAN + VARIANCE**0.5 * torch.randn(1, 32, 32, generator=generator) for _ in range(16)]
+    rows = denoisers.denoised({"best": gaussian, "wrong": gaussian_model(0.4)}, many, inputs=(60, 15, -15))
+    for row in rows:
+        t = 10 ** (-row.input / 10)
+        best = -10 * math.log10(VARIANCE * t / (VARIANCE + t))
+        assert row.output == pytest.approx(best, abs=0.2) or (row.model == "wrong" and row.output < best)
+
+
+def test_histogram_tells_images_from_others(
+    gaussian: mszoo.MultiScaleModel, images: list[torch.Tensor], tmp_path: Path
+) -> None:
+    kinds = {"images": images, **histogram.strangers(images)}
+    rows, values = histogram.summary(gaussian, kinds)
+    found = {row.images: row for row in rows}
+    assert found["images"].count == 8
+    assert found["images"].mean == pytest.approx(sum(map(exact, images)) / 8, abs=1e-3)
+    assert found["constant"].greatest > found["images"].greatest  # the mode
+    assert found["uniform noise"].mean < found["images"].mean
+    assert found["shuffled pixels"].mean == pytest.approx(sum(map(exact, images[:5])) / 5, abs=1e-3)
+    histogram.plot(values, tmp_path / "plot.png")
+    assert min(Image.open(tmp_path / "plot.png").size) > 200
