@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from accelerate import Accelerator
@@ -62,3 +67,35 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole(head: str) -> None:
         loss, _ = step(x[rows], Draw(0, 0, rows))
         (loss / 2).backward()
     assert_same(whole, gradient(step), 1e-4)
+
+
+@pytest.mark.parametrize(("way", "head"), [("eager", "anchored"), ("eager", "inner_product"), ("compiled", "anchored")])
+def test_two_processes_give_the_gradient_of_one(tmp_path: Path, way: str, head: str) -> None:
+    step = make(head).double()
+    x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    EagerGradients(Accelerator(cpu=True), step)(x, Draw(0, 0, [0, 1, 2, 3]))
+    whole = gradient(step)
+    script = Path(__file__).with_name("gradients_on_two_processes.py")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
+            *("--main_process_port", "0", str(script), str(tmp_path / "found"), way, head),
+        ],
+        env={
+            **os.environ,
+            "ACCELERATE_USE_CPU": "true",
+            "OMP_NUM_THREADS": "1",
+            "TORCHINDUCTOR_COMPILE_THREADS": "1",
+            "PYTHONPATH": str(script.parents[2]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    shares = [torch.load(f"{tmp_path}/found.{rank}", weights_only=True) for rank in (0, 1)]
+    for share in shares:
+        assert share["processes"] == 2
+        assert_same(whole, share["gradients"], 1e-5)
+    for name, g in shares[0]["gradients"].items():
+        assert torch.equal(g, shares[1]["gradients"][name])

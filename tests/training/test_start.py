@@ -153,6 +153,7 @@ class Centred(Denoiser):
     def __init__(self, conditioner) -> None:
         super().__init__(conditioner)
         self.register_buffer("mean", torch.zeros(()))
+        self.mean: Tensor
 
     def fit(self, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
         self.mean.fill_(torch.cat([x.flatten() for x, _ in batches]).mean())
