@@ -13,6 +13,7 @@ __all__ = [
     "IncompatiblePartsError",
     "MszooError",
     "OptionsError",
+    "PluginError",
     "RecipeError",
     "TrainingError",
     "UnknownComponentError",
@@ -32,6 +33,10 @@ class UnknownComponentError(MszooError, LookupError):
 
 class ClashError(MszooError):
     """Two distributions register the same name."""
+
+
+class PluginError(MszooError):
+    """A plugin that cannot be loaded, in strict mode."""
 
 
 class OptionsError(MszooError, ValueError):

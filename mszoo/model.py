@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mszoo import checkpoint
 from mszoo.bases import Basis, check_size, pad_to_multiple
+from mszoo.claims import check_claims, claims_of
 from mszoo.errors import CheckpointError, ImageSizeError, MszooError, UnsupportedError
 from mszoo.heads import EnergyHead, Head
 from mszoo.heads.base import per_image
@@ -101,11 +102,10 @@ class MultiScaleModel(nn.Module):
 
     def save_pretrained(self, folder: str | Path, *, beside: dict[str, str] | None = None) -> None:
         """Write a checkpoint folder that :func:`mszoo.load` reads; ``beside``: text of further files, by name."""
-        parts = [p for m in self.modules() if (p := getattr(m, "part", None)) is not None]
         config = {
             "library_name": "mszoo",
             "model": self.config(),
-            "distributions": {p.distribution: p.version for p in parts},
+            "components": claims_of(p for m in self.modules() if (p := getattr(m, "part", None)) is not None),
             "constants": [asdict(c) for c in self.constants.values()],
         }
         checkpoint.write(Path(folder), config, self.state_dict(), beside)
@@ -127,6 +127,7 @@ class MultiScaleModel(nn.Module):
             ) from None
         config, tensors = checkpoint.read(Path(folder))
         try:
+            check_claims(config.get("components", []))
             model = cls.from_config(config["model"])
         except MszooError as error:
             raise CheckpointError(f"{folder}: its {checkpoint.CONFIG} cannot be built: {error}") from None

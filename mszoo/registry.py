@@ -20,8 +20,9 @@ import pydantic
 import pydantic_core
 
 from mszoo.errors import ClashError, MszooError, OptionsError, UnknownComponentError, suggest
+from mszoo.isolation import Caught, isolated
 
-__all__ = ["KINDS", "Part", "Registry", "Spec", "natural_order"]
+__all__ = ["BASES", "KINDS", "PROVIDERS", "Part", "Registry", "Spec", "natural_order"]
 
 KINDS = ("basis", "conditioner", "head", "objective", "dataset")
 
@@ -32,6 +33,23 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "head": ("conditioner",),
     "objective": (),
     "dataset": ("channels",),
+}
+
+# The class that states each kind's contract; imported only when a component is.
+BASES: Mapping[str, str] = {
+    "basis": "mszoo.bases:Basis",
+    "conditioner": "mszoo.conditioners:Conditioner",
+    "head": "mszoo.heads:Head",
+    "objective": "mszoo.objectives:Objective",
+    "dataset": "mszoo.data:ImageDataset",
+}
+
+# Names that our own plugins provide, for who has not installed them.
+PROVIDERS: Mapping[tuple[str, str], str] = {
+    ("basis", "learned/lattice"): "mszoo-learned-basis",
+    ("objective", "learned/weighted_denoising"): "mszoo-learned-basis",
+    ("conditioner", "timm/backbone"): "mszoo-timm",
+    ("head", "timm/pooled_energy"): "mszoo-timm",
 }
 
 _Schema = typing.TypeVar("_Schema", bound=pydantic.BaseModel)
@@ -73,21 +91,38 @@ class Spec:
             raise MszooError(f"{self.kind} {self.name!r}: the target must be 'module:Class', got {self.target!r}")
 
     def load(self) -> type:
-        """Import and return the class. Raises :class:`MszooError` naming the distribution when that fails."""
+        """Import and return the class, see :meth:`load_watched`."""
+        return self.load_watched()[0]
+
+    def load_watched(self) -> tuple[type, Caught]:
+        """Import and return the class, and what else its import did (a setting that it changed is put back).
+
+        Raises:
+            MszooError: the import failed, or it is no class of its kind; the distribution is named.
+        """
         module, _, attribute = self.target.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except Exception as error:
+            with isolated() as caught:
+                cls = getattr(importlib.import_module(module), attribute)
+        except (Exception, SystemExit) as error:
             raise MszooError(
                 f"{self.kind} {self.name!r} of distribution {self.distribution!r} cannot be imported from "
                 f"{self.target!r}: {type(error).__name__}: {error}"
             ) from error
+        base_module, base = BASES[self.kind].split(":")
+        if not (inspect.isclass(cls) and issubclass(cls, getattr(importlib.import_module(base_module), base))):
+            raise MszooError(
+                f"{self.kind} {self.name!r} of distribution {self.distribution!r}: {self.target} is no subclass of "
+                f"{base_module}.{base}, the contract of this kind"
+            )
+        return cls, caught
 
 
 @dataclass(frozen=True)
 class Part:
     """What a component was built from: enough to build it again. Kept on the component as ``part``."""
 
+    kind: str
     name: str
     options: Mapping[str, Any]
     distribution: str
@@ -141,6 +176,8 @@ class Registry:
             return self._specs[kind, name]
         elsewhere = [k for k in KINDS if (k, name) in self._specs]
         hint = f"; {name!r} is a {elsewhere[0]}" if elsewhere else suggest(str(name), self.names(kind))
+        if (kind, name) in PROVIDERS:
+            hint = f"; pip install {PROVIDERS[kind, name]} provides it"
         raise UnknownComponentError(
             f"unknown {kind} {name!r}{hint}; `mszoo components {kind}` lists all (the kinds are {', '.join(KINDS)})"
         )
@@ -167,7 +204,7 @@ class Registry:
             if isinstance(error, MszooError):
                 raise
             raise OptionsError(f"{kind} {name!r}", [((), str(error))]) from error
-        component.part = Part(name, options, spec.distribution, spec.version)
+        component.part = Part(kind, name, options, spec.distribution, spec.version)
         return component
 
     def check(self, kind: str, name: str, /, **options: Any) -> dict[str, Any]:

@@ -8,14 +8,14 @@ import mszoo
 PACKAGE = Path(mszoo.__file__).parent
 # From the bottom to the top: a module imports from its own layer or from those below.
 LAYERS = [
-    {"errors", "shipped"},
+    {"errors", "isolation", "shipped"},
     {"registry"},
     {"hooks", "components", "checkpoint", "recipe"},
     {"bases", "conditioners", "heads"},
-    {"parts", "objectives", "data"},
+    {"claims", "parts", "objectives", "data"},
     {"model"},
     {"training", "inference", "evaluation", "hub"},
-    {"experiments"},
+    {"experiments", "testing"},
     {"api", "cli", "__init__", "__main__"},
 ]
 # The package itself is what users import: the command line calls its public face.

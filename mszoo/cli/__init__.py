@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
 )
 for verb in (
-    *(listing.components, listing.recipes, listing.models, listing.info),
+    *(listing.components, listing.plugins, listing.recipes, listing.models, listing.info),
     *(training.train, training.assemble),
     *(using.denoise, using.evaluate, using.demo),
     *(generating.sample, generating.solve),

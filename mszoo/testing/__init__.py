@@ -1,0 +1,125 @@
+"""Does a component keep its contract? The checks that mszoo's own parts pass, for everybody's.
+
+In a plugin's tests::
+
+    import mszoo.testing
+
+    @mszoo.testing.parametrize_with_checks(("basis", "mine"), ("head", "mine/energy", {"levels": 2}))
+    def test_contract(check):
+        check()
+
+or, without pytest, ``mszoo.testing.check_basis("mine")``, which raises with every broken sentence of the contract. A
+check that is known to fail is named with its reason: ``expected={"refuses_odd_sides": "pads them"}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mszoo.errors import MszooError
+from mszoo.hooks import registry
+from mszoo.testing import bases, conditioners, datasets, heads, objectives
+from mszoo.testing.kit import Check, ContractError, Report, Subject, outcome, report
+
+if TYPE_CHECKING:
+    from mszoo.hooks import Plugin
+
+__all__ = [
+    "CHECKS",
+    "ContractError",
+    "Report",
+    "check_basis",
+    "check_conditioner",
+    "check_dataset",
+    "check_head",
+    "check_objective",
+    "check_plugin",
+    "parametrize_with_checks",
+]
+
+CHECKS: Mapping[str, Sequence[Check]] = {
+    "basis": bases.CHECKS,
+    "conditioner": conditioners.CHECKS,
+    "head": heads.CHECKS,
+    "objective": objectives.CHECKS,
+    "dataset": datasets.CHECKS,
+}
+"""The checks of each kind; their docstrings are the contract, sentence by sentence."""
+
+
+def check_basis(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
+    """Check a registered basis with these options. Raises :class:`ContractError` naming all that is broken."""
+    _check("basis", name, options, expected)
+
+
+def check_conditioner(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
+    """Check a registered conditioner, as :func:`check_basis` does."""
+    _check("conditioner", name, options, expected)
+
+
+def check_head(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
+    """Check a registered head, as :func:`check_basis` does, on a small network that fits it."""
+    _check("head", name, options, expected)
+
+
+def check_objective(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
+    """Check a registered objective, as :func:`check_basis` does, on a small head that fits it."""
+    _check("objective", name, options, expected)
+
+
+def check_dataset(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
+    """Check a registered data set, as :func:`check_basis` does."""
+    _check("dataset", name, options, expected)
+
+
+def parametrize_with_checks(
+    *components: tuple[str, str] | tuple[str, str, Mapping[str, Any]], expected: Mapping[str, str] | None = None
+) -> Callable[[Any], Any]:
+    """A pytest decorator: the test runs once for every check of every component, as ``check``, and calls it.
+
+    Args:
+        components: kind and name, and options if it needs them.
+        expected: checks that are known to fail, by name, with the reason; they are strict expected failures.
+    """
+    import pytest
+
+    cases = []
+    for kind, name, *given in components:
+        for i, subject in enumerate(Subject.of(kind, name, given[0] if given else None)):
+            for check in CHECKS[kind]:
+                reason = (expected or {}).get(check.__name__)
+                marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason is not None else []
+                label = f"{kind}-{name}-{check.__name__}" + (f"-{i}" if i else "")
+                cases.append(pytest.param(partial(_run, check, subject), id=label, marks=marks))
+    return pytest.mark.parametrize("check", cases)
+
+
+def check_plugin(plugin: Plugin) -> list[Report]:
+    """Import every component of an installed plugin and run its checks."""
+    reports = []
+    for kind, name in plugin.components:
+        spec, notes = registry().get(kind, name), ()
+        try:
+            _, caught = spec.load_watched()
+            notes = tuple(caught.notes())
+            for subject in Subject.of(kind, name):
+                found = report(subject, CHECKS[kind])
+                reports.append(Report(kind, name, found.passed, found.failures, notes))
+        except MszooError as error:
+            reports.append(Report(kind, name, 0, (str(error),), notes))
+    return reports
+
+
+def _check(kind: str, name: str, options: Mapping[str, Any], expected: Mapping[str, str] | None) -> None:
+    for subject in Subject.of(kind, name, options or None):
+        found = report(subject, CHECKS[kind], expected)
+        if found.failures:
+            raise ContractError(f"{kind} {name!r} breaks its contract:\n  " + "\n  ".join(found.failures))
+
+
+def _run(check: Check, subject: Subject) -> None:
+    fault = outcome(partial(check, subject))
+    if fault is not None:
+        raise ContractError(f"{subject.kind} {subject.name!r}: {check.__name__}: {fault}")
