@@ -159,7 +159,11 @@ def _entry_points() -> Iterator[tuple[metadata.EntryPoint, str, str, str | None]
             yield broken, name, version, f"its entry_points.txt is malformed ({type(error).__name__}: {error})"
             continue
         for entry in entries:
-            yield entry, name, version, None
+            try:
+                fault = None if entry.module else "its entry point names no module"
+            except Exception:  # what does not parse has no module
+                fault = f"its entry point is malformed: {entry.value!r}"
+            yield entry, name, version, fault
 
 
 def _add(into: Registry, plugin: object, distribution: str, version: str) -> tuple[list[str], list[Spec]]:

@@ -40,7 +40,7 @@ def test_a_checkpoint_is_data_only(tmp_path: Path) -> None:
     config, tensors = read(tmp_path)
     assert config == json.loads((tmp_path / CONFIG).read_text())
     assert config["library_name"] == "mszoo"
-    assert {c["kind"] for c in config["components"]} == {"basis", "conditioner", "head"}
+    assert {c["kind"] for c in config["components"]} == {"conditioner", "head"}
     assert {c["distribution"] for c in config["components"]} == {"mszoo"}
     assert all(isinstance(t, Tensor) for t in tensors.values())
     assert sorted(p.name for p in tmp_path.iterdir()) == [CONFIG, WEIGHTS, RECIPE]
