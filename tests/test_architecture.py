@@ -15,7 +15,7 @@ LAYERS = [
     {"claims", "parts", "objectives", "data"},
     {"model"},
     {"training", "inference", "evaluation", "hub"},
-    {"experiments", "testing"},
+    {"experiments", "scaffold", "testing"},
     {"api", "cli", "__init__", "__main__"},
 ]
 # The package itself is what users import: the command line calls its public face.

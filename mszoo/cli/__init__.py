@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mszoo.cli import experiments, generating, listing, probability, training, using
+from mszoo.cli import experiments, generating, listing, plugins, probability, training, using
 from mszoo.cli.output import console, fail, print_error
 from mszoo.errors import MszooError, RecipeError
 
@@ -36,6 +36,7 @@ convert.command("paper-a")(training.convert_paper_a)
 convert.command("paper-b")(training.convert_paper_b)
 app.add_typer(convert, name="convert")
 app.add_typer(experiments.app, name="experiment")
+app.add_typer(plugins.app, name="plugin")
 
 
 def main() -> None:

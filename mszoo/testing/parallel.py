@@ -54,7 +54,8 @@ def main() -> None:
     whole = _gradients(step)
     step.zero_grad()
     rows = [2 * rank, 2 * rank + 1]
-    DistributedDataParallel(step)(x[rows], Draw(0, 0, rows))[0].backward()
+    wrapped = DistributedDataParallel(step)  # it reduces for as long as it lives
+    wrapped(x[rows], Draw(0, 0, rows))[0].backward()
     share = _gradients(step)
     for name, g in share.items():
         other = g.clone()
