@@ -47,7 +47,7 @@ BASES: Mapping[str, str] = {
 # Names that our own plugins provide, for who has not installed them.
 PROVIDERS: Mapping[tuple[str, str], str] = {
     ("basis", "learned/lattice"): "mszoo-learned-basis",
-    ("objective", "learned/weighted_denoising"): "mszoo-learned-basis",
+    ("objective", "learned/likelihood"): "mszoo-learned-basis",
     ("conditioner", "timm/backbone"): "mszoo-timm",
     ("head", "timm/pooled_energy"): "mszoo-timm",
 }

@@ -48,7 +48,7 @@ def is_orthonormal(subject: Subject) -> None:
         d = height * width
         images = torch.eye(d, dtype=torch.float64).reshape(d, 1, height, width)
         matrix = _coefficients(basis, images)
-        error = float((matrix @ matrix.T - torch.eye(d, dtype=torch.float64)).abs().max())
+        error = (matrix @ matrix.T - torch.eye(d, dtype=torch.float64)).abs().max().item()
         require(error < 1e-8, f"its matrix at {height}x{width} is off an orthonormal one by {error:.1e}", _WHERE)
 
 

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mszoo.errors import TrainingError
 from mszoo.objectives import Draw
 from mszoo.training.step import Corrupted, Step
 
@@ -41,9 +42,18 @@ class EagerGradients:
 
 
 class CompiledGradients:
-    """The step's loss as a function of its parameters, differentiated and compiled; one graph per shape of batch."""
+    """The step's loss as a function of its parameters, differentiated and compiled; one graph per shape of batch.
+
+    Raises:
+        TrainingError: the basis is learned.
+    """
 
     def __init__(self, accelerator: Accelerator, step: Step) -> None:
+        basis = step.model.basis
+        if basis is not None and any(p.requires_grad for p in basis.parameters()):
+            raise TrainingError(
+                "a compiled step is given the coefficients and cannot train a learned basis; set training.compile to false"
+            )
         self._accelerator, self._step = accelerator, step
         self._parameters = {name: p for name, p in step.named_parameters() if p.requires_grad}
 
