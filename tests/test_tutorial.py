@@ -56,7 +56,15 @@ def test_its_tests_pass(built: tuple[Path, dict[str, str]]) -> None:
 
 def test_it_trains_on_two_processes_and_loads_only_where_it_is(built: tuple[Path, dict[str, str]]) -> None:
     folder, env = built
-    words = ["smoke-denoiser", "model.basis=mine/hadamard", "training.steps=3", "data.test=null", "--out", "runs/mine"]
+    words = [
+        "smoke-denoiser",
+        "model.basis=mine/hadamard",
+        "training.steps=3",
+        "training.warmup=0",
+        "data.test=null",
+        "--out",
+        "runs/mine",
+    ]
     launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0", "-m"]
     told = run(folder, {**env, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}, *launch, "mszoo", "train", *words)
     assert "2 processes (MULTI_CPU)" in told

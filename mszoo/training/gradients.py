@@ -52,7 +52,7 @@ class CompiledGradients:
         basis = step.model.basis
         if basis is not None and any(p.requires_grad for p in basis.parameters()):
             raise TrainingError(
-                "a compiled step is given the coefficients and cannot train a learned basis; set training.compile to false"
+                "a compiled step is given the coefficients, and cannot train a learned basis: training.compile=false"
             )
         self._accelerator, self._step = accelerator, step
         self._parameters = {name: p for name, p in step.named_parameters() if p.requires_grad}
