@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from mszoo.heads import EnergyHead, Head
 from mszoo.hooks import registry
 from mszoo.model import MultiScaleModel
 from mszoo.objectives import Draw, Objective
@@ -48,8 +49,10 @@ def main() -> None:
     subject = Subject(*json.loads(sys.argv[1]))
     torch.distributed.init_process_group("gloo")
     rank = torch.distributed.get_rank()
-    x = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    step = _step(subject, x)
+    head = _head(subject)
+    side = max(16, head.conditioner.unit)
+    x = torch.rand(4, 1, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    step = _step(subject, head, x)
     step(x, Draw(0, 0, [0, 1, 2, 3]))[0].backward()
     whole = _gradients(step)
     step.zero_grad()
@@ -66,24 +69,26 @@ def main() -> None:
     torch.distributed.destroy_process_group()
 
 
-def _step(subject: Subject, x: Tensor) -> Step:
-    """The subject in a model of one scale, with an objective that its head can be trained with."""
-    if subject.kind == "conditioner":
-        network = subject.make(1, 0)
-        head = dict(subject.head or {"name": "denoiser"})
-        if network.takes_t and network.features is None:
-            head = {"name": "score"}
-        made = registry().create("head", head.pop("name"), network, **head)
-    else:
-        made = subject.make_head()
-    made.fit([(x, None)])
+def _head(subject: Subject) -> Head:
+    """The subject's head, or one that reads it."""
+    if subject.kind != "conditioner":
+        return subject.make_head()
+    network, head = subject.make(1, 0), dict(subject.head or {"name": "denoiser"})
+    if network.takes_t and network.features is None:
+        head = {"name": "score"}
+    return registry().create("head", head.pop("name"), network, **head)
+
+
+def _step(subject: Subject, head: Head, x: Tensor) -> Step:
+    """The head as a model of one scale, with an objective that it can be trained with."""
+    head.fit([(x.float(), None)])
     if subject.kind == "objective":
         objective = subject.make()
     else:
-        name = "dual_score_matching" if hasattr(made, "energy") else "score_matching"
+        name = "dual_score_matching" if isinstance(head, EnergyHead) else "score_matching"
         objective = registry().create("objective", name, noise={"psnr": [30, 0]})
     assert isinstance(objective, Objective)
-    step = Step(MultiScaleModel(1, made), [objective]).double()
+    step = Step(MultiScaleModel(1, head), [objective]).double()
     shake(step)
     return step
 
