@@ -1,0 +1,69 @@
+"""Every scheduler draws from the density that the model has: tried on a Gaussian, whose denoiser is exact."""
+
+from __future__ import annotations
+
+import diffusers
+import pytest
+import torch
+from mszoo_diffusers import sample
+
+import mszoo
+
+VARIANCE, MEAN = 0.04, 0.4
+KARRAS = {"use_karras_sigmas": True, "sigma_min": 0.002, "sigma_max": 5.0}
+SCHEDULERS = {
+    "ddpm": lambda: diffusers.DDPMScheduler(clip_sample=False),
+    "ddim": lambda: diffusers.DDIMScheduler(clip_sample=False),
+    "dpm-solver": lambda: diffusers.DPMSolverMultistepScheduler(),
+    "euler": lambda: diffusers.EulerDiscreteScheduler(**KARRAS),
+    "euler-ancestral": lambda: diffusers.EulerAncestralDiscreteScheduler(),
+    "heun": lambda: diffusers.HeunDiscreteScheduler(use_karras_sigmas=True),
+}
+
+
+@pytest.fixture(scope="module")
+def gaussian() -> mszoo.MultiScaleModel:
+    conditioner = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4, "norm": "none"}
+    conditioner |= {"activation": "gelu", "noise_embedding": True}
+    config = {"coarse": {"conditioner": conditioner, "head": {"name": "anchored", "levels": 0}}}
+    model = mszoo.MultiScaleModel.from_config(config).eval()
+    torch.nn.init.zeros_(model.coarse.conditioner.last.weight)
+    with torch.no_grad():
+        model.coarse.mean.fill_(MEAN)
+        model.coarse.low_variance.fill_(VARIANCE)
+    return model
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_samples_have_the_models_mean_and_variance(gaussian, name) -> None:
+    steps = 800 if name in ("ddpm", "euler-ancestral") else 100  # random steps of first order need more
+    x = sample(gaussian, SCHEDULERS[name](), 8, size=32, steps=steps, mean=MEAN, generator=0)
+    assert x.shape == (8, 1, 32, 32)
+    assert x.mean().item() == pytest.approx(MEAN, abs=0.02)
+    assert x.std().item() == pytest.approx(VARIANCE**0.5, rel=0.08)
+    neighbours = ((x[..., 1:] - MEAN) * (x[..., :-1] - MEAN)).mean().item()
+    assert abs(neighbours) < 0.1 * VARIANCE
+
+
+def test_the_same_seed_gives_the_same_images(gaussian) -> None:
+    one, same, other = (sample(gaussian, SCHEDULERS["ddpm"](), size=(8, 12), steps=10, generator=g) for g in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_a_packaged_model_draws_images_smoother_than_noise() -> None:
+    model = mszoo.load("photographs-haar-rf13")
+    scheduler = diffusers.EulerDiscreteScheduler(use_karras_sigmas=True, sigma_min=0.01, sigma_max=1.0)
+    x = sample(model, scheduler, 2, size=64, steps=20, generator=0)
+    assert x.isfinite().all()
+    assert x.diff(dim=-1).std() < 0.5 * x.std()
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [diffusers.EDMEulerScheduler(), diffusers.DDIMScheduler(prediction_type="v_prediction")],
+    ids=["edm", "v"],
+)
+def test_other_conventions_are_refused(gaussian, scheduler) -> None:
+    with pytest.raises(mszoo.MszooError, match=r"convention|prediction_type"):
+        sample(gaussian, scheduler, size=8, steps=2)
