@@ -46,12 +46,12 @@ def run(folder: Path, env: dict[str, str], *words: str, code: int = 0) -> str:
 def test_it_is_listed_and_keeps_its_contract(built: tuple[Path, dict[str, str]]) -> None:
     told = run(*built, "mszoo", "plugins", "--check")
     assert "mszoo-mine 0.1.0" in told
-    assert "basis mine/hadamard: 10 checks passed, 0 failed" in told
+    assert "basis mine/hadamard: 11 checks passed, 0 failed" in told
 
 
 def test_its_tests_pass(built: tuple[Path, dict[str, str]]) -> None:
     told = run(*built, "pytest", "mszoo-mine/tests", "-p", "no:cacheprovider")
-    assert "20 passed" in told
+    assert "22 passed" in told
 
 
 def test_it_trains_on_two_processes_and_loads_only_where_it_is(built: tuple[Path, dict[str, str]]) -> None:

@@ -27,7 +27,7 @@ from torch import Tensor
 from mszoo.bases import Basis
 from mszoo.conditioners.base import Conditioner
 from mszoo.errors import OptionsError
-from mszoo.heads.base import EnergyHead, per_image
+from mszoo.heads.base import EnergyHead, no_autocast, per_image
 from mszoo.hooks import registry
 
 __all__ = ["AnchoredEnergy"]
@@ -107,10 +107,10 @@ class AnchoredEnergy(EnergyHead):
         """See :meth:`EnergyHead.energy`."""
         v = self.variance()
         wide = torch.promote_types(y.dtype, torch.float32)
-        with torch.autocast(y.device.type, enabled=False):
+        with no_autocast(y):
             scaled = (y - self.mean.to(y)[:, None, None]) * per_image((v + t).rsqrt(), y)
         output = self.conditioner(scaled, t, cond)
-        with torch.autocast(y.device.type, enabled=False):
+        with no_autocast(y):
             correction = (scaled.to(wide) * output.to(wide)).flatten(1).sum(1) / 2
             return self.gaussian(y.to(wide), t.to(wide)) + v / (v + t) * correction
 

@@ -12,6 +12,7 @@ derivatives: the score is :math:`-\nabla_y U`, the time score :math:`-\partial_t
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -22,7 +23,7 @@ from mszoo.conditioners.base import Conditioner
 from mszoo.errors import IncompatiblePartsError
 from mszoo.registry import Part
 
-__all__ = ["EnergyHead", "Head", "per_image"]
+__all__ = ["EnergyHead", "Head", "no_autocast", "per_image"]
 
 _REASONS = {
     "takes_t": "the energy depends on the noise level (noise_embedding: true)",
@@ -139,6 +140,14 @@ class EnergyHead(Head):
 
     def _total_energy(self, y: Tensor, t: Tensor, cond: Tensor | None) -> Tensor:
         return self.energy(y, t, cond).sum()
+
+
+def no_autocast(y: Tensor) -> contextlib.AbstractContextManager[object]:
+    """Mixed precision switched off for what is computed inside, on devices that have it."""
+    device = y.device.type
+    return (
+        torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else contextlib.nullcontext()
+    )
 
 
 def per_image(t: Tensor, y: Tensor) -> Tensor:

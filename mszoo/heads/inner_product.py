@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mszoo.heads.base import EnergyHead
+from mszoo.heads.base import EnergyHead, no_autocast
 
 __all__ = ["InnerProductEnergy"]
 
@@ -30,5 +30,5 @@ class InnerProductEnergy(EnergyHead):
         """See :meth:`EnergyHead.energy`."""
         wide = torch.promote_types(y.dtype, torch.float32)
         output = self.conditioner(y, t, cond)
-        with torch.autocast(y.device.type, enabled=False):
+        with no_autocast(y):
             return (y.to(wide) * output.to(wide)).flatten(1).sum(1) / 2

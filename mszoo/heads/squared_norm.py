@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mszoo.heads.base import EnergyHead
+from mszoo.heads.base import EnergyHead, no_autocast
 
 __all__ = ["SquaredNormEnergy"]
 
@@ -16,5 +16,5 @@ class SquaredNormEnergy(EnergyHead):
     def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy`."""
         output = self.conditioner(y, t, cond)
-        with torch.autocast(y.device.type, enabled=False):
+        with no_autocast(y):
             return output.to(torch.promote_types(y.dtype, torch.float32)).square().flatten(1).sum(1) / 2

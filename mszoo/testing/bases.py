@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mszoo.bases import Basis
 from mszoo.errors import ImageSizeError
-from mszoo.testing.kit import Check, Subject, close, require, saved_and_loaded
+from mszoo.testing.kit import Check, Subject, close, require, saved_and_loaded, stays_on_device
 
 __all__ = ["CHECKS"]
 
@@ -127,6 +127,16 @@ def has_right_gradients(subject: Subject) -> None:
         require(close(slope, difference, 1e-5), f"its gradient in {name} differs from finite differences", _WHERE)
 
 
+def follows_its_device(subject: Subject) -> None:
+    """It works where it was moved to."""
+
+    def run(device: str) -> Tensor:
+        basis = subject.make().to(device)
+        return basis.synthesize(*basis.analyze(torch.zeros(2, 1, 8, 8, device=device)))
+
+    stays_on_device(run, _WHERE)
+
+
 def is_deterministic(subject: Subject) -> None:
     """The same image gives the same coefficients."""
     basis, x = subject.make(), torch.rand(2, 1, 8, 8)
@@ -152,6 +162,7 @@ CHECKS: tuple[Check, ...] = (
     reaches_as_far_as_it_says,
     refuses_odd_sides,
     has_right_gradients,
+    follows_its_device,
     is_deterministic,
     can_be_saved,
 )

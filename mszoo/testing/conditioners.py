@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mszoo.conditioners import Conditioner
 from mszoo.errors import MszooError
-from mszoo.testing.kit import Check, Subject, close, require, saved_and_loaded, shake
+from mszoo.testing.kit import Check, Subject, close, require, saved_and_loaded, shake, stays_on_device
 from mszoo.testing.parallel import same_on_two_processes
 
 __all__ = ["CHECKS"]
@@ -158,6 +158,18 @@ def has_right_gradients(subject: Subject) -> None:
     require(right, f"its gradient is {slope:.6g} where finite differences give {difference:.6g}", _WHERE)
 
 
+def follows_its_device(subject: Subject) -> None:
+    """It works where it was moved to."""
+
+    def run(device: str) -> Tensor:
+        network = subject.make(1, 0)
+        y, t, cond = (v.to(device) if v is not None else None for v in _inputs(network))
+        assert y is not None
+        return network.to(device)(y, t, cond)
+
+    stays_on_device(run, _WHERE)
+
+
 def is_deterministic(subject: Subject) -> None:
     """The same input gives the same output, in train mode too (noise is the objective's business)."""
     network = _shaken(subject)
@@ -210,6 +222,7 @@ CHECKS: tuple[Check, ...] = (
     is_as_smooth_as_it_says,
     sees_as_far_as_it_says,
     has_right_gradients,
+    follows_its_device,
     is_deterministic,
     leaves_its_input_alone,
     can_be_saved,

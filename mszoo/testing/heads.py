@@ -13,7 +13,7 @@ from torch import Tensor
 from mszoo.errors import MszooError
 from mszoo.heads import EnergyHead, Head
 from mszoo.objectives import DualScoreMatching, ScoreMatching
-from mszoo.testing.kit import Check, ContractError, Subject, close, require, saved_and_loaded, shake
+from mszoo.testing.kit import Check, ContractError, Subject, close, require, saved_and_loaded, shake, stays_on_device
 from mszoo.testing.parallel import same_on_two_processes
 
 __all__ = ["CHECKS"]
@@ -133,6 +133,17 @@ def keeps_images_apart(subject: Subject) -> None:
     require(close(alone, together, 1e-8), "an image alone is denoised differently than in a batch", _WHERE)
 
 
+def follows_its_device(subject: Subject) -> None:
+    """It works where it was moved to."""
+
+    def run(device: str) -> Tensor:
+        head = _head(subject)
+        y, t = (v.to(device) for v in _inputs(head))
+        return head.to(device).score(y, t)
+
+    stays_on_device(run, _WHERE)
+
+
 def is_normalized_as_it_says(subject: Subject) -> None:
     """``normalized``: at large noise its energy is that of the noise, d/2 log 2 pi t + |y|^2 / 2t, no constant."""
     head = _head(subject).double()
@@ -213,6 +224,7 @@ CHECKS: tuple[Check, ...] = (
     sums_in_float32_or_wider,
     works_where_gradients_are_off,
     keeps_images_apart,
+    follows_its_device,
     is_normalized_as_it_says,
     can_be_trained,
     fits_alike_every_time,

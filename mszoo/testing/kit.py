@@ -14,7 +14,19 @@ from torch import Tensor, nn
 from mszoo.conditioners import Conditioner
 from mszoo.hooks import registry
 
-__all__ = ["Check", "ContractError", "Report", "Subject", "report", "require", "shake"]
+__all__ = [
+    "Check",
+    "ContractError",
+    "Report",
+    "Subject",
+    "close",
+    "outcome",
+    "report",
+    "require",
+    "saved_and_loaded",
+    "shake",
+    "stays_on_device",
+]
 
 # Networks that heads and objectives are tried with, for whoever names no other.
 _BLIND = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4, "norm": "none"}
@@ -158,6 +170,22 @@ def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
         return False
     scale = max(1.0, float(b.detach().abs().max())) if b.numel() else 1.0
     return bool(((a - b).detach().abs() <= tolerance * scale).all())
+
+
+def stays_on_device(run: Callable[[str], Tensor], where: str) -> None:
+    """What ``run`` computes on another device than the CPU is there too: the first GPU, or without one the meta device.
+
+    The meta device has shapes and no numbers, but refuses to mix its tensors with the CPU's as a GPU does.
+    """
+    device = "cuda" if torch.cuda.is_available() else "meta"
+    try:
+        found = run(device).device.type
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else ""
+        raise ContractError(
+            f"it does not work on {device}: {type(error).__name__}: {text} (the contract: {where})"
+        ) from None
+    require(found == device, f"on {device} its output is on {found}", where)
 
 
 def shake(module: nn.Module, amount: float = 0.05) -> nn.Module:

@@ -100,6 +100,16 @@ class Forgetful(Haar):
         return super().synthesize(low, self.sign * detail)
 
 
+class Stranded(Haar):
+    def __init__(self) -> None:
+        super().__init__()
+        self.zeros = torch.zeros(4, 4)  # no buffer: it stays where it was made
+
+    def analyze(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        low, detail = super().analyze(x)
+        return low + self.zeros, detail
+
+
 # ---- conditioners --------------------------------------------------------------------------------------------
 
 
@@ -170,6 +180,15 @@ class UnsavedGain(Small):
         return self.gain * super().forward(y, t, cond)
 
 
+class StrandedNetwork(Small):
+    def __init__(self, channels: int, cond_channels: int = 0) -> None:
+        super().__init__(channels, cond_channels)
+        self.zeros = torch.zeros(16, 16)
+
+    def forward(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        return super().forward(y, t, cond) + self.zeros
+
+
 # ---- heads ---------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +255,15 @@ class UnsavedFit(DoubledScore):
 
     def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
         return super().denoise(y, t, cond) + self.shift
+
+
+class StrandedHead(DoubledScore):
+    def __init__(self, conditioner: Conditioner) -> None:
+        super().__init__(conditioner)
+        self.zeros = torch.zeros(16, 16)
+
+    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        return super().denoise(y, t, cond) + self.zeros
 
 
 # ---- objectives ----------------------------------------------------------------------------------------------
@@ -345,6 +373,7 @@ BROKEN: dict[tuple[str, str], type] = {
     ("basis", "reaches_as_far_as_it_says"): FarReaching,
     ("basis", "refuses_odd_sides"): Padding,
     ("basis", "has_right_gradients"): Detached,
+    ("basis", "follows_its_device"): Stranded,
     ("basis", "is_deterministic"): Jittery,
     ("basis", "can_be_saved"): Forgetful,
     ("conditioner", "returns_the_stated_shape"): Doubled,
@@ -353,6 +382,7 @@ BROKEN: dict[tuple[str, str], type] = {
     ("conditioner", "is_as_smooth_as_it_says"): Kinked,
     ("conditioner", "sees_as_far_as_it_says"): ShortSighted,
     ("conditioner", "has_right_gradients"): HalfDetached,
+    ("conditioner", "follows_its_device"): StrandedNetwork,
     ("conditioner", "is_deterministic"): Dropping,
     ("conditioner", "leaves_its_input_alone"): InPlace,
     ("conditioner", "can_be_saved"): UnsavedGain,
@@ -364,6 +394,7 @@ BROKEN: dict[tuple[str, str], type] = {
     ("head", "sums_in_float32_or_wider"): HalfPrecisionSum,
     ("head", "works_where_gradients_are_off"): ModeBound,
     ("head", "keeps_images_apart"): CentringHead,
+    ("head", "follows_its_device"): StrandedHead,
     ("head", "is_normalized_as_it_says"): FalselyNormalized,
     ("head", "can_be_trained"): Untrainable,
     ("head", "fits_alike_every_time"): MoodyFit,
