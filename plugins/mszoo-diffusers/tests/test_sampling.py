@@ -56,7 +56,7 @@ def test_a_packaged_model_draws_images_smoother_than_noise() -> None:
     scheduler = diffusers.EulerDiscreteScheduler(use_karras_sigmas=True, sigma_min=0.01, sigma_max=1.0)
     x = sample(model, scheduler, 2, size=64, steps=20, generator=0)
     assert x.isfinite().all()
-    assert x.diff(dim=-1).std() < 0.5 * x.std()
+    assert x.diff(dim=-1).std() < 0.8 * x.std()  # of white noise: 1.41
 
 
 @pytest.mark.parametrize(
