@@ -13,9 +13,9 @@ from mszoo.data import ImageDataset
 from mszoo.inference import log_prob, normalize
 from mszoo.model import MultiScaleModel
 
-__all__ = ["ProbabilityRow", "probabilities"]
+__all__ = ["PIXELS_AT_ONCE", "ProbabilityRow", "cut", "probabilities"]
 
-_PIXELS_AT_ONCE = 2**18
+PIXELS_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def probabilities(
     for i in range(len(images)):
         image = cut(images[i], model.unit)
         normalize(model, (image.shape[-2], image.shape[-1]))  # a model without a density says so at once
-        size = together or max(1, _PIXELS_AT_ONCE // (image.shape[-2] * image.shape[-1]))
+        size = together or max(1, PIXELS_AT_ONCE // (image.shape[-2] * image.shape[-1]))
         batch = waiting.setdefault(tuple(image.shape), [])
         batch.append((i, image))
         if len(batch) == size:

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from mszoo.data import ImageDataset
-from mszoo.evaluation.probability import cut
+from mszoo.evaluation.probability import PIXELS_AT_ONCE, cut
 from mszoo.inference import log_prob
 from mszoo.model import MultiScaleModel
 
 __all__ = ["batches", "decibels", "evenly"]
-
-_PIXELS_AT_ONCE = 2**18
 
 
 def evenly(images: ImageDataset, count: int, model: MultiScaleModel) -> list[Tensor]:
@@ -28,7 +26,7 @@ def batches(images: Sequence[Tensor]) -> Iterator[Tensor]:
     """The images in their order, neighbours of one size together: (B, C, H, W)."""
     for shape, group in groupby(images, key=lambda image: image.shape):
         same = list(group)
-        size = max(1, _PIXELS_AT_ONCE // (shape[-2] * shape[-1]))
+        size = max(1, PIXELS_AT_ONCE // (shape[-2] * shape[-1]))
         for first in range(0, len(same), size):
             yield torch.stack(same[first : first + size])
 
