@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,23 @@ from mszoo.errors import CheckpointError
 if TYPE_CHECKING:  # listing models reads no tensors, and needs no torch
     from torch import Tensor
 
-__all__ = ["CONFIG", "EVALUATION", "WEIGHTS", "read", "read_config", "replace_file", "write"]
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "EVALUATION",
+    "RECIPE",
+    "WEIGHTS",
+    "read_config",
+    "read_shapes",
+    "read_tensors",
+    "replace_file",
+    "write",
+]
 
 CONFIG, WEIGHTS, EVALUATION = "config.json", "model.safetensors", "evaluation.json"
+RECIPE, CARD = "recipe.yaml", "README.md"
+
+_LARGEST_TEXT = 2**20  # bytes; what is read of others is bounded before it is read
 
 
 def write(
@@ -80,7 +95,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder")
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = json.loads(_text(folder / CONFIG))
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} has no {CONFIG}, so it is not a checkpoint (or one whose training was stopped before the "
@@ -93,14 +108,40 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Configuration and tensors. Raises :class:`CheckpointError` naming the file that is missing or damaged."""
+def _text(path: Path) -> str:
+    if path.stat().st_size > _LARGEST_TEXT:
+        raise ValueError(f"it has {path.stat().st_size:,} bytes, and a configuration has a few thousand")
+    return path.read_text(encoding="utf-8")
+
+
+def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors, from the header of the file alone.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    import safetensors
+
+    with _weights(folder) as path, safetensors.safe_open(path, framework="pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """The tensors, by name. Raises :class:`CheckpointError` naming the file that is missing or damaged."""
     import safetensors.torch
 
-    config = read_config(folder)
+    with _weights(folder) as path:
+        return safetensors.torch.load_file(path)
+
+
+@contextmanager
+def _weights(folder: Path) -> Iterator[Path]:
+    import safetensors
+
+    path = folder / WEIGHTS
     try:
-        return config, safetensors.torch.load_file(folder / WEIGHTS)
+        yield path
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {WEIGHTS}; copy it there, or save the model again") from None
     except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} is damaged or no safetensors file: {error}") from None
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None

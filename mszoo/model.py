@@ -14,14 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pydantic
 import torch
 from torch import Tensor, nn
 
 from mszoo import checkpoint
 from mszoo.bases import Basis, check_size, pad_to_multiple
-from mszoo.claims import check_claims, claims_of
-from mszoo.errors import CheckpointError, ImageSizeError, MszooError, UnsupportedError
+from mszoo.claims import claims_of
+from mszoo.errors import ImageSizeError, MszooError, UnsupportedError
 from mszoo.heads import EnergyHead, Head
 from mszoo.heads.base import per_image
 from mszoo.heads.normalization import Constant
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from mszoo.inference.likelihood import Unit
 
 __all__ = ["MultiScaleModel"]
-
-_CONSTANTS = pydantic.TypeAdapter(list[Constant])
 
 
 class MultiScaleModel(nn.Module):
@@ -65,6 +62,7 @@ class MultiScaleModel(nn.Module):
         self.detail = nn.ModuleList(detail)
         self.coarse = coarse
         self.constants: dict[tuple[int, int, int], Constant] = {}
+        self.folder: Path | None = None  # that it was read from
 
     # ---- building, saving ------------------------------------------------------------------------------------
 
@@ -112,35 +110,16 @@ class MultiScaleModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> MultiScaleModel:
-        """Read a checkpoint folder, in eval mode.
+        """Read a checkpoint folder, in eval mode; see :func:`mszoo.pretrained.read_model`."""
+        from mszoo.pretrained import read_model
 
-        Raises:
-            CheckpointError: it is not whole.
-            UnsupportedError: no such device on this machine.
-        """
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).split("\n")[0]
-            raise UnsupportedError(
-                f"device {str(device)!r} cannot be used here: {reason}; use cpu, or cuda, or mps"
-            ) from None
-        config, tensors = checkpoint.read(Path(folder))
-        try:
-            check_claims(config.get("components", []))
-            model = cls.from_config(config["model"])
-        except MszooError as error:
-            raise CheckpointError(f"{folder}: its {checkpoint.CONFIG} cannot be built: {error}") from None
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise CheckpointError(f"{folder}: weights and {checkpoint.CONFIG} do not match: {error}") from None
-        try:
-            constants = _CONSTANTS.validate_python(config.get("constants", []))
-        except pydantic.ValidationError as error:
-            raise CheckpointError(f"{folder}: constants of its {checkpoint.CONFIG}: {error}") from None
-        model.eval().constants.update((c.size, c) for c in constants)
-        return model.to(device).eval()
+        return read_model(folder, device)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Publish to the Hugging Face Hub; see :func:`mszoo.hub.push_model`."""
+        from mszoo.hub import push_model
+
+        return push_model(self, repo_id, **options)
 
     # ---- structure -------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ LAYERS = [
     {"bases", "conditioners", "heads"},
     {"claims", "parts", "objectives", "data"},
     {"model"},
+    {"pretrained"},
     {"training", "inference", "evaluation", "hub"},
     {"experiments", "scaffold", "testing"},
     {"api", "cli", "__init__", "__main__"},
@@ -21,7 +22,11 @@ LAYERS = [
 # The package itself is what users import: the command line calls its public face.
 FACE = "mszoo"
 # MultiScaleModel's convenience methods import inside their bodies.
-DELEGATES = {("model", "inference"): {"log_prob", "nll", "sample", "super_resolve", "solve"}}
+DELEGATES = {
+    ("model", "inference"): {"log_prob", "nll", "sample", "super_resolve", "solve"},
+    ("model", "pretrained"): {"from_pretrained"},
+    ("model", "hub"): {"push_to_hub"},
+}
 
 
 def layer(name: str) -> int:

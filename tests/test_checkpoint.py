@@ -12,7 +12,7 @@ from torch import Tensor
 
 import mszoo
 from mszoo import MultiScaleModel
-from mszoo.checkpoint import CONFIG, WEIGHTS, read, write
+from mszoo.checkpoint import CONFIG, WEIGHTS, read_config, read_shapes, read_tensors, write
 from mszoo.errors import CheckpointError
 
 RECIPE = "recipe.yaml"
@@ -37,7 +37,8 @@ def answer(model: MultiScaleModel) -> Tensor:
 
 def test_a_checkpoint_is_data_only(tmp_path: Path) -> None:
     save(build(), tmp_path)
-    config, tensors = read(tmp_path)
+    config, tensors = read_config(tmp_path), read_tensors(tmp_path)
+    assert read_shapes(tmp_path) == {name: tuple(t.shape) for name, t in tensors.items()}
     assert config == json.loads((tmp_path / CONFIG).read_text())
     assert config["library_name"] == "mszoo"
     assert {c["kind"] for c in config["components"]} == {"conditioner", "head"}
@@ -99,7 +100,7 @@ def test_what_is_no_folder_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=name):
         mszoo.load(tmp_path / name)
     with pytest.raises(CheckpointError, match=f"{name} is not a folder"):
-        read(tmp_path / name)
+        read_config(tmp_path / name)
 
 
 # ---- whole or not at all -------------------------------------------------------------------------------------

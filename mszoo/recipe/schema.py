@@ -76,8 +76,8 @@ class ModelConfig(_Strict):
 
     channels: PositiveInt = 1
     basis: NamedConfig | None = None
-    levels: NonNegativeInt = 0
-    detail: list[ScaleConfig] = []
+    levels: Annotated[int, Field(ge=0, le=16)] = 0
+    detail: Annotated[list[ScaleConfig], Field(max_length=16)] = []
     coarse: ScaleConfig
 
     def scales(self) -> list[ScaleConfig]:
