@@ -27,24 +27,46 @@ def list_components(kind: str | None = None, pattern: str = "*") -> list[str]:
     return registry().names(kind, pattern)
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of the packaged models that match a wildcard pattern, in natural order."""
-    from mszoo.hub.packaged import packaged_models
-
-    return sorted((n for n in packaged_models() if fnmatch.fnmatchcase(n, pattern)), key=natural_order)
-
-
-def load(name_or_folder: str | Path, device: str | torch.device = "cpu") -> MultiScaleModel:
-    """Load a model, in eval mode.
+def list_models(pattern: str = "*", hub: bool = False) -> list[str]:
+    """Names that :func:`load` takes and that match a wildcard pattern, in natural order.
 
     Args:
-        name_or_folder: the name of a packaged model (see :func:`list_models`), or a checkpoint folder.
+        pattern: with wildcards, such as ``photo*`` or ``*/*haar*``.
+        hub: list, besides the packaged models, those in the Hub's cache and all that the Hub has.
+
+    Raises:
+        HubError: with ``hub``, when it cannot be reached.
+    """
+    if hub:
+        from mszoo.hub.listing import models_everywhere
+
+        names = {entry.name for entry in models_everywhere(pattern)}
+    else:
+        from mszoo.hub import packaged_models
+
+        names = {name for name in packaged_models() if fnmatch.fnmatchcase(name, pattern)}
+    return sorted(names, key=natural_order)
+
+
+def load(
+    name_or_folder: str | Path, device: str | torch.device = "cpu", *, revision: str | None = None
+) -> MultiScaleModel:
+    """Load a model, in eval mode.
+
+    A model of the Hub is downloaded once, its checksums are compared, and from then on it needs no network; ``mszoo
+    pull`` asks for a newer state.
+
+    Args:
+        name_or_folder: the name of a packaged model (see :func:`list_models`), a checkpoint folder, or a repository of
+            the Hub: ``owner/name``, ``owner/name@v1.0`` (``hf-hub:`` before it is allowed).
         device: where to put it.
+        revision: branch, tag or commit of a model of the Hub; None: main.
 
     Raises:
         CheckpointError: no such model, or a folder that is no whole checkpoint.
+        HubError: the Hub cannot give it; the message says why, and what to do.
     """
     from mszoo.hub import find
     from mszoo.model import MultiScaleModel
 
-    return MultiScaleModel.from_pretrained(find(name_or_folder), device)
+    return MultiScaleModel.from_pretrained(find(name_or_folder, revision), device)

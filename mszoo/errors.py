@@ -9,6 +9,7 @@ __all__ = [
     "CheckpointError",
     "ClashError",
     "DataError",
+    "HubError",
     "ImageSizeError",
     "IncompatiblePartsError",
     "MszooError",
@@ -69,6 +70,10 @@ class RecipeError(MszooError, ValueError):
 
 class CheckpointError(MszooError):
     """A folder that is not a whole, readable checkpoint."""
+
+
+class HubError(CheckpointError):
+    """The Hub cannot give, or take, what was asked of it."""
 
 
 class DataError(MszooError):

@@ -116,8 +116,8 @@ class MultiScaleModel(nn.Module):
         return read_model(folder, device)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """Publish to the Hugging Face Hub; see :func:`mszoo.hub.push_model`."""
-        from mszoo.hub import push_model
+        """Publish to the Hugging Face Hub; see :func:`mszoo.hub.pushing.push_model`."""
+        from mszoo.hub.pushing import push_model
 
         return push_model(self, repo_id, **options)
 

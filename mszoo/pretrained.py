@@ -1,4 +1,4 @@
-"""From a checkpoint folder to a model. The folder may be anyone's: nothing in it is run, and nothing it says is believed.
+"""From a checkpoint folder to a model. The folder may be anyone's: nothing in it is run, nor believed.
 
 What a configuration asks for is built without memory first, and held against the tensors that are really there.
 """

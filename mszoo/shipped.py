@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["shipped_files"]
+__all__ = ["shipped_files", "shipped_folder"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -14,6 +14,10 @@ def shipped_files(folder: str, suffix: str) -> dict[str, Path]:
 
     An installed wheel has them inside the package; a checkout has them beside it.
     """
+    return {p.stem: p for p in sorted(shipped_folder(folder).glob(f"*{suffix}"))}
+
+
+def shipped_folder(folder: str) -> Path:
+    """Where ``recipes`` or ``hub_cards`` are."""
     inside, beside = _PACKAGE / "shipped" / folder, _PACKAGE.parent / folder
-    root = inside if inside.is_dir() else beside
-    return {p.stem: p for p in sorted(root.glob(f"*{suffix}"))}
+    return inside if inside.is_dir() else beside

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mszoo.cli import experiments, generating, listing, plugins, probability, training, using
+from mszoo.cli import experiments, generating, hub, listing, plugins, probability, training, using
 from mszoo.cli.output import console, fail, print_error
 from mszoo.errors import MszooError, RecipeError
 
@@ -27,6 +27,7 @@ for verb in (
     *(training.train, training.assemble),
     *(using.denoise, using.evaluate, using.demo),
     *(generating.sample, generating.solve),
+    *(hub.push, hub.pull, hub.card),
 ):
     app.command()(verb)
 app.command("super-resolve")(generating.super_resolve)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mszoo.cli.output import ModelName, console, print_psnr, table
+from mszoo.cli.output import ModelName, console, print_likelihood, print_psnr, table
 
 
 def components(
@@ -74,16 +74,18 @@ def recipes() -> None:
     console.print(rows)
 
 
-def models(pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'photo*'.")] = "*") -> None:
-    """List the models that come with the package."""
-    import mszoo
-    from mszoo.hub import find
+def models(
+    pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'photo*' or 'owner/*'.")] = "*",
+    hub: Annotated[bool, typer.Option("--hub", help="Ask the Hugging Face Hub, too.")] = False,
+) -> None:
+    """List the models that come with the package, those in the cache and, with --hub, all that the Hub has."""
+    from mszoo.hub.listing import local_models, models_everywhere
 
-    rows = table("name", "size", "what it is")
-    for name in mszoo.list_models(pattern):
-        folder = find(name)
-        size = (folder / "model.safetensors").stat().st_size / 2**20
-        rows.add_row(name, f"{size:.1f} MiB", recipe_key(folder, "description"))
+    rows = table("name", "where", "size", "receptive field", "measured", "what it is")
+    for entry in models_everywhere(pattern) if hub else local_models(pattern):
+        size = "" if entry.size is None else f"{entry.size / 2**20:.1f} MiB"
+        texts = (entry.name, entry.where, size, str(entry.receptive_field or ""), entry.measured, entry.description)
+        rows.add_row(*(escape(text) for text in texts))
     console.print(rows)
 
 
@@ -92,7 +94,7 @@ def info(
 ) -> None:
     """Show what a model is made of, and how well it does."""
     import mszoo
-    from mszoo.evaluation import read_results
+    from mszoo.evaluation import read_likelihoods, read_results
     from mszoo.hub import find
 
     folder, loaded = find(model), mszoo.load(model)
@@ -112,6 +114,8 @@ def info(
     console.print(rows)
     for result in read_results(folder):
         print_psnr(result)
+    for result in read_likelihoods(folder):
+        print_likelihood(result)
     if terms := recipe_key(folder, "publication", "data_terms"):
         console.print(escape(terms))
 

@@ -23,6 +23,7 @@ __all__ = [
     "fail",
     "number",
     "print_error",
+    "print_likelihood",
     "print_psnr",
     "table",
 ]
@@ -33,8 +34,10 @@ errors = Console(stderr=True, highlight=False)
 
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all that is random.")]
-ModelName = Annotated[str, typer.Argument(help="A packaged model's name, or a checkpoint folder.")]
-ModelOption = Annotated[str, typer.Option("--model", help="A packaged model's name, or a checkpoint folder.")]
+ModelName = Annotated[str, typer.Argument(help="A packaged model, a checkpoint folder, or owner/name on the Hub.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="A packaged model, a checkpoint folder, or owner/name on the Hub.")
+]
 
 
 def print_error(message: str, kind: str = "[bold red]error:[/]") -> None:
@@ -65,6 +68,12 @@ def number(text: str, option: str) -> float:
 def table(*columns: str) -> Table:
     """A plain table."""
     return Table(*(Column(c, overflow="fold") for c in columns), box=None, header_style="bold", pad_edge=False)
+
+
+def print_likelihood(result: Any) -> None:
+    """Mean log p; a :class:`mszoo.evaluation.Likelihood`."""
+    numbers = f"{result.nll:.4f} bits/dim (8-bit convention), {result.db_per_dim:.3f} dB/dim"
+    console.print(f"{escape(result.data)}: {numbers}, mean of {result.images} image(s)")
 
 
 def print_psnr(result: Any) -> None:

@@ -8,7 +8,18 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mszoo.cli.output import Device, ModelOption, Seed, console, errors, number, print_error, print_psnr, table
+from mszoo.cli.output import (
+    Device,
+    ModelOption,
+    Seed,
+    console,
+    errors,
+    number,
+    print_error,
+    print_likelihood,
+    print_psnr,
+    table,
+)
 from mszoo.errors import MszooError
 
 
@@ -54,7 +65,10 @@ def denoise(
 
 
 def evaluate(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Packaged models, or checkpoint folders.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="Packaged models, checkpoint folders, or owner/name on the Hub."),
+    ],
     data: Annotated[str | None, typer.Option(help="Folder, zip or glob of images; by default the astronaut.")] = None,
     sigma: Annotated[list[str] | None, typer.Option(help="Noise level; give it several times. 0.1, or 25/255.")] = None,
     seed: Seed = 0,
@@ -67,10 +81,18 @@ def evaluate(
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Measure denoising: PSNR per noise level. A checkpoint folder keeps the result in evaluation.json."""
+    """Measure denoising, and log p where a model has one. A checkpoint folder keeps the results in evaluation.json."""
     import mszoo
-    from mszoo.evaluation import PsnrRow, Result, compare, write_csv, write_result
-    from mszoo.hub import find, packaged_models
+    from mszoo.evaluation import (
+        PsnrRow,
+        Result,
+        compare,
+        has_density,
+        likelihood_of,
+        probabilities,
+        write_csv,
+        write_result,
+    )
     from mszoo.inference import fast
 
     if pixel and out is None:
@@ -96,8 +118,13 @@ def evaluate(
         if len(models) > 1:
             console.print(f"[bold]{escape(title)}[/]")
         print_psnr(result)
-        if source not in packaged_models():
-            write_result(find(source), result)
+        results: list[Any] = [result]
+        if has_density(model):
+            with errors.status(f"{title}: log p of {len(images)} images"):
+                results.append(likelihood_of(name, probabilities(model, images)))
+            print_likelihood(results[-1])
+        for measured_one in results if Path(source).is_dir() else ():  # what others made is not written into
+            write_result(Path(source), measured_one)
     if out is None:
         return
     from mszoo.evaluation import plots

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import pydantic
+from typing_extensions import NotRequired, TypedDict
 
 from mszoo.checkpoint import EVALUATION, replace_file
 from mszoo.errors import CheckpointError
 from mszoo.evaluation.denoising import PsnrRow
+from mszoo.evaluation.probability import ProbabilityRow
 
-__all__ = ["Result", "read_results", "write_result"]
+__all__ = ["Likelihood", "Result", "likelihood_of", "read_likelihoods", "read_results", "write_result"]
 
 
 @dataclass(frozen=True)
@@ -28,20 +33,66 @@ class Result:
     rows: list[PsnrRow]
 
 
+@dataclass(frozen=True)
+class Likelihood:
+    """Mean log p on one data set.
+
+    Attributes:
+        data: name of the data set.
+        images: how many.
+        nll: bits per dimension, the 8-bit convention without dequantization (see :func:`mszoo.inference.nll`).
+        db_per_dim: the same in dB per dimension; larger is more probable.
+    """
+
+    data: str
+    images: int
+    nll: float
+    db_per_dim: float
+
+
+class _File(TypedDict):
+    psnr: list[Result]
+    nll: NotRequired[list[Likelihood]]
+
+
+_FILE = pydantic.TypeAdapter(_File)
+
+
+def likelihood_of(data: str, rows: Iterable[ProbabilityRow]) -> Likelihood:
+    """The mean over images of one size or several, each image counting once."""
+    pairs = [(row.nll, row.db_per_dim) for row in rows]
+    nll, decibels = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
+    return Likelihood(data, len(pairs), nll, decibels)
+
+
 def read_results(folder: Path) -> list[Result]:
-    """All results of a checkpoint; none if it was never evaluated. Raises :class:`CheckpointError` on a bad file."""
+    """PSNR of a checkpoint; none if it was never measured. Raises :class:`CheckpointError` on a bad file."""
+    return _read(folder)[0]
+
+
+def read_likelihoods(folder: Path) -> list[Likelihood]:
+    """Likelihoods of a checkpoint; none if never measured. Raises :class:`CheckpointError` on a bad file."""
+    return _read(folder)[1]
+
+
+def _read(folder: Path) -> tuple[list[Result], list[Likelihood]]:
+    """A downloaded file may hold anything: it is checked."""
     path = folder / EVALUATION
     if not path.exists():
-        return []
+        return [], []
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["psnr"]
-        return [Result(e["data"], e["seed"], [PsnrRow(**row) for row in e["rows"]]) for e in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        found = _FILE.validate_python(values)
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}; delete it and evaluate again") from None
+    return found["psnr"], found.get("nll", [])
 
 
-def write_result(folder: Path, result: Result) -> None:
-    """Add a result; it replaces an older one of the same data set."""
-    results = [r for r in read_results(folder) if r.data != result.data] + [result]
-    text = json.dumps({"psnr": [asdict(r) for r in results]}, indent=2) + "\n"
+def write_result(folder: Path, result: Result | Likelihood) -> None:
+    """Add a result; it replaces an older one of its kind on the same data set."""
+    psnr, nll = _read(folder)
+    kept: list[Result | Likelihood] = [r for r in (*psnr, *nll) if type(r) is not type(result) or r.data != result.data]
+    values = {"psnr": [asdict(r) for r in (*kept, result) if isinstance(r, Result)]}
+    likelihoods = [asdict(r) for r in (*kept, result) if isinstance(r, Likelihood)]
+    text = json.dumps({**values, **({"nll": likelihoods} if likelihoods else {})}, indent=2) + "\n"
     replace_file(folder / EVALUATION, lambda p: p.write_text(text, encoding="utf-8"))

@@ -1,5 +1,6 @@
-"""Where models come from: this package, or a folder."""
+"""Where models come from, and where they go: this package, a folder, the Hugging Face Hub."""
 
-from mszoo.hub.packaged import find, packaged_models
+from mszoo.hub.find import find, pull
+from mszoo.hub.packaged import packaged_models
 
-__all__ = ["find", "packaged_models"]
+__all__ = ["find", "packaged_models", "pull"]

@@ -205,11 +205,25 @@ class EvaluationConfig(_Strict):
 
 
 class PublicationConfig(_Strict):
-    """What a model card says besides the measurements."""
+    """What a model card says besides the measurements; texts are Markdown.
+
+    Attributes:
+        license: of the weights, by its SPDX name.
+        tags: to be found by on the Hub.
+        about: what the model is, and what stands behind it.
+        training: how it was trained: commands, time, machine.
+        data_terms: of the training data: whose they are, and on what terms.
+        avoid: what it must not be used for.
+        benchmarks: Hub data sets by the names under which they were measured, for the Hub's leaderboards.
+    """
 
     license: str = "mit"
     tags: list[str] = []
+    about: str = ""
+    training: str = ""
     data_terms: str = ""
+    avoid: str = "Do not rely on it for medical or forensic images, or wherever an invented detail does harm."
+    benchmarks: dict[str, str] = {}
 
 
 class Recipe(_Strict):

@@ -1,0 +1,221 @@
+"""The model card, written from what the checkpoint holds: its recipe, its configuration and its measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCardData
+
+from mszoo import checkpoint
+from mszoo.errors import CheckpointError
+from mszoo.evaluation import Likelihood, Result, read_likelihoods, read_results
+from mszoo.model import MultiScaleModel
+from mszoo.recipe import Recipe, read_recipe
+from mszoo.registry import validate
+
+__all__ = ["Facts", "eval_results", "read_facts", "write_card"]
+
+_SIGMAS = (0.05, 25 / 255, 50 / 255, 0.4, 0.8)  # what `mszoo evaluate` measures unless told
+_PAPER_A = """@inproceedings{kadkhodaie2023learning,
+  title     = {Learning multi-scale local conditional probability models of images},
+  author    = {Kadkhodaie, Zahra and Guth, Florentin and Mallat, St{\\'e}phane and Simoncelli, Eero P.},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2023},
+  note      = {arXiv:2303.02984}
+}"""
+_PAPER_B = """@misc{guth2025learning,
+  title  = {Learning normalized image densities via dual score matching},
+  author = {Guth, Florentin and Kadkhodaie, Zahra and Simoncelli, Eero P.},
+  year   = {2025},
+  note   = {arXiv:2506.05310}
+}"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card is written from.
+
+    Attributes:
+        name: what the model is called, and loaded by: a packaged model's name, or owner/name.
+        recipe: that trained it.
+        model: the checkpoint itself.
+        psnr, nll: what was measured.
+        pictures: file names beside the card.
+    """
+
+    name: str
+    recipe: Recipe
+    model: MultiScaleModel
+    psnr: Sequence[Result]
+    nll: Sequence[Likelihood]
+    pictures: Sequence[str]
+
+    @property
+    def parameters(self) -> int:
+        """How many there are."""
+        return sum(p.numel() for p in self.model.parameters())
+
+
+def read_facts(folder: Path, name: str, pictures: Sequence[str]) -> Facts:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: it is not whole, or has no recipe.
+        OptionsError: faults of the recipe.
+    """
+    model = MultiScaleModel.from_pretrained(folder)
+    path = folder / checkpoint.RECIPE
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no {checkpoint.RECIPE}, from which its card is written; copy it there")
+    recipe = validate(Recipe, read_recipe(path).values, str(path))
+    return Facts(name, recipe, model, read_results(folder), read_likelihoods(folder), pictures)
+
+
+def write_card(facts: Facts) -> str:
+    """The card's text, its header included."""
+    publication = facts.recipe.publication
+    sections = [
+        f"---\n{_header(facts).to_yaml()}\n---",
+        f"# {facts.name}",
+        publication.about.strip() or facts.recipe.description,
+        *(f"![{facts.name}: {Path(p).stem.replace('-', ' ')}]({p})" for p in facts.pictures),
+        _how_to_load(facts),
+        "## Architecture",
+        _architecture(facts),
+        "## Measurements",
+        *(_measurements(facts) or ["None were made before it was published."]),
+    ]
+    if publication.training:
+        sections += ["## Training", publication.training.strip()]
+    sections += ["## Data and use", " ".join(filter(None, (publication.data_terms.strip(), publication.avoid.strip())))]
+    papers = [_PAPER_A] * bool(facts.model.levels) + [_PAPER_B] * _has_energy(facts.model)
+    if papers:
+        sections += ["## Sources", *(f"```bibtex\n{paper}\n```" for paper in papers)]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def eval_results(facts: Facts) -> dict[str, str]:
+    """The measurements in the Hub's newer form: YAML text by the name of its file in ``.eval_results/``."""
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for data, metric, value, note in _numbers(facts):
+        dataset = facts.recipe.publication.benchmarks.get(data, f"mszoo/{data}")
+        entry = {"dataset": {"id": dataset, "task_id": metric}, "value": value, "notes": note}
+        entries.setdefault(data, []).append(entry)
+    return {f"{data}.yaml": yaml.safe_dump(rows, sort_keys=False) for data, rows in entries.items()}
+
+
+def _numbers(facts: Facts) -> list[tuple[str, str, float, str]]:
+    """Data set, metric, value and how it was measured."""
+    found = []
+    for r in facts.psnr:
+        note = f"{_command(facts, r)}; mean of per-image values, seed {r.seed}"
+        found += [(r.data, f"psnr_sigma_{row.sigma:.4g}", round(row.denoised, 4), note) for row in r.rows]
+    for r in facts.nll:
+        note = f"{_command(facts, r)}; 8-bit convention, no dequantization"
+        found.append((r.data, "bits_per_dim", round(r.nll, 5), note))
+    return found
+
+
+def _header(facts: Facts) -> ModelCardData:
+    results = [
+        EvalResult(
+            task_type="image-to-image" if metric.startswith("psnr") else "unconditional-image-generation",
+            task_name="denoising" if metric.startswith("psnr") else "density estimation",
+            dataset_type=facts.recipe.publication.benchmarks.get(data, data),
+            dataset_name=data,
+            metric_type=metric,
+            metric_name=_metric_name(metric),
+            metric_value=value,
+        )
+        for data, metric, value, _ in _numbers(facts)
+    ]
+    fields = [head.receptive_field for head in facts.model.scales]
+    return ModelCardData(
+        library_name="mszoo",
+        license=facts.recipe.publication.license,
+        pipeline_tag="image-to-image",
+        tags=sorted({*facts.recipe.publication.tags, *(_kinds(facts.model))}),
+        model_name=facts.name,
+        eval_results=results or None,
+        mszoo={
+            "channels": facts.model.channels,
+            "levels": facts.model.levels,
+            "receptive_field": fields[0],
+            "parameters": facts.parameters,
+            "description": facts.recipe.description,
+        },
+    )
+
+
+def _metric_name(metric: str) -> str:
+    sigma = metric.removeprefix("psnr_sigma_")
+    return "bits per dimension" if sigma == metric else f"PSNR (dB) at sigma {sigma}"
+
+
+def _kinds(model: MultiScaleModel) -> list[str]:
+    return ["image-prior", *(["wavelets"] * bool(model.levels)), *(["energy-based-model"] * _has_energy(model))]
+
+
+def _has_energy(model: MultiScaleModel) -> bool:
+    from mszoo.heads import EnergyHead
+
+    return any(isinstance(head, EnergyHead) for head in model.scales)
+
+
+def _how_to_load(facts: Facts) -> str:
+    unit, blind = facts.model.unit, facts.model.blind
+    sides = f"; H and W multiples of {unit}, or pad=True" if unit > 1 else ""
+    lines = ["import mszoo", "", f'model = mszoo.load("{facts.name}")  # pip install mszoo']
+    told = "y" if blind else "y, sigma=0.1"
+    lines.append(f"x = model.denoise({told})  # y: (B, {facts.model.channels}, H, W), the clean image in [0, 1]{sides}")
+    if _has_energy(facts.model):
+        lines.append("bits = model.nll(x)  # bits per dimension of 8-bit images, (B,)")
+    return "```python\n" + "\n".join(lines) + "\n```"
+
+
+def _architecture(facts: Facts) -> str:
+    model, config = facts.model, facts.model.config()
+    basis = f"{config['basis']['name']} basis, {model.levels} levels" if model.levels else "no basis, one scale"
+    rows = [("scale", "conditioner", "receptive field", "head", "parameters")]
+    for j, head in enumerate(model.scales):
+        field, count = head.receptive_field, sum(p.numel() for p in head.parameters())
+        scale = f"{j} (details)" if j < model.levels else f"{j} (coarse)"
+        rows.append((scale, head.conditioner.part.name, str(field or "whole image"), head.part.name, f"{count:,}"))
+    return f"{model.channels} channel(s), {basis}, {facts.parameters:,} parameters.\n\n{_table(rows)}"
+
+
+def _measurements(facts: Facts) -> list[str]:
+    found = []
+    for r in facts.psnr:
+        count = r.rows[0].images if r.rows else 0
+        rows = [("sigma", "sigma x 255", "noisy", "denoised")]
+        rows += [(f"{w.sigma:.4g}", f"{w.sigma * 255:.4g}", f"{w.noisy:.2f}", f"{w.denoised:.2f}") for w in r.rows]
+        found.append(
+            f"PSNR in dB on {r.data}, the mean over {count} image(s) of per-image values, not clipped; white Gaussian "
+            f"noise, seed {r.seed}. `{_command(facts, r)}`:\n\n{_table(rows)}"
+        )
+    for r in facts.nll:
+        found.append(
+            f"Negative log likelihood on {r.data}, the mean over {r.images} image(s): **{r.nll:.4f} bits per "
+            f"dimension** ({r.db_per_dim:.3f} dB per dimension), a density at the 8-bit values without dequantization, "
+            f"which bounds no code length. `{_command(facts, r)}`"
+        )
+    return found
+
+
+def _command(facts: Facts, result: Result | Likelihood) -> str:
+    data = "" if result.data == "photographs" else f" --data {result.data}"
+    sigmas = [row.sigma for row in result.rows] if isinstance(result, Result) else list(_SIGMAS)
+    usual = len(sigmas) == len(_SIGMAS) and all(abs(a - b) < 1e-9 for a, b in zip(sigmas, _SIGMAS, strict=True))
+    levels = "" if usual else "".join(f" --sigma {s:.6g}" for s in sigmas)
+    seed = f" --seed {result.seed}" if isinstance(result, Result) and result.seed else ""
+    return f"mszoo evaluate {facts.name}{data}{levels}{seed}"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]])

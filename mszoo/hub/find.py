@@ -1,0 +1,72 @@
+"""How a model's name becomes a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mszoo.errors import CheckpointError, HubError, suggest
+from mszoo.hub.names import HubName, Pin, hub_name, pins
+from mszoo.hub.packaged import packaged_models
+
+__all__ = ["find", "pull"]
+
+
+def find(name: str | Path, revision: str | None = None) -> Path:
+    """The checkpoint folder of a model.
+
+    Args:
+        name: in this order: a packaged model's name; a folder; a short name that is pinned to a commit of the Hub;
+            ``owner/name`` or ``owner/name@revision`` on the Hub, with or without ``hf-hub:`` before it.
+        revision: branch, tag or commit, for models of the Hub.
+
+    Raises:
+        CheckpointError: none of these; the message lists the closest names.
+        HubError: the Hub cannot give it; see :mod:`mszoo.hub.pulling`.
+    """
+    text, packaged, folder = str(name), packaged_models(), Path(name)
+    local = packaged.get(text) or (folder if folder.is_dir() else None)
+    if local is not None:
+        if revision is not None:
+            raise CheckpointError(f"{text!r} is on this machine; revision={revision!r} is for models of the Hub")
+        return local
+    found = _on_hub(text, revision) if isinstance(name, str) else None
+    if found is None:
+        raise CheckpointError(
+            f"no packaged model and no folder {text!r}{suggest(text, [*packaged, *pins()])}; `mszoo models` lists the "
+            f"packaged ones; a model of the Hub is called owner/name"
+        )
+    from mszoo.hub.pulling import fetch  # the Hub's client takes a while to import
+
+    try:
+        return fetch(*found)
+    except HubError as error:
+        if text.startswith("hf-hub:") or text in pins():
+            raise
+        raise type(error)(f"{error} (there is no folder {text!r} here either)") from error
+
+
+def pull(name: str, revision: str | None = None) -> Path:
+    """Ask the Hub for the newest state of a model, and fetch what is missing of it; its folder in the cache.
+
+    Args:
+        name: a short name, or ``owner/name`` or ``owner/name@revision``.
+        revision: branch, tag or commit; None: main.
+
+    Raises:
+        HubError: no name of a model of the Hub, or the Hub cannot give it; see :mod:`mszoo.hub.pulling`.
+    """
+    found = _on_hub(name, revision)
+    if found is None:
+        kind = "a packaged model, here already" if name in packaged_models() else "no model of the Hub"
+        raise HubError(f"{name!r} is {kind}; pull owner/name, or owner/name@revision")
+    from mszoo.hub.pulling import pull as pull_from_hub
+
+    return pull_from_hub(*found)
+
+
+def _on_hub(text: str, revision: str | None) -> tuple[HubName, Pin | None] | None:
+    pin = pins().get(text)
+    if pin is not None:
+        return HubName(pin.repo_id, pin.commit), pin
+    name = hub_name(text, revision)
+    return None if name is None else (name, None)

@@ -1,0 +1,132 @@
+"""All models there are, wherever they are: packaged, in the cache, on the Hub."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mszoo import checkpoint
+from mszoo.errors import MszooError
+from mszoo.hub.cache import cached_models
+from mszoo.hub.client import api, told
+from mszoo.hub.names import pins
+from mszoo.hub.packaged import packaged_models
+from mszoo.recipe import read_recipe
+
+__all__ = ["ModelEntry", "local_models", "models_everywhere"]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model. What a repository says of itself is its owner's claim.
+
+    Attributes:
+        name: that :func:`mszoo.load` takes.
+        where: ``packaged``, ``cached`` or ``Hub``.
+        size: of its weights in bytes; None: unknown.
+        receptive_field: of the finest scale; None: the whole image, or unknown.
+        measured: its first PSNR and its first bits per dimension, in words.
+        description: one line.
+    """
+
+    name: str
+    where: str
+    size: int | None
+    receptive_field: int | None
+    measured: str
+    description: str
+
+
+def local_models(pattern: str = "*") -> Iterator[ModelEntry]:
+    """Packaged models, then those in the cache; no network, and no torch."""
+    for name, folder in packaged_models().items():
+        if fnmatch.fnmatchcase(name, pattern):
+            yield _of_folder(name, "packaged", folder)
+    for name, folder in cached_models():
+        if fnmatch.fnmatchcase(name, pattern):
+            yield _of_folder(name, "cached", folder)
+
+
+def models_everywhere(pattern: str = "*") -> Iterator[ModelEntry]:
+    """Those, short names that are pinned, and all models on the Hub whose library is mszoo.
+
+    Raises:
+        HubError: the Hub cannot be asked.
+    """
+    known = set()
+    for entry in local_models(pattern):
+        known.add(entry.name)
+        yield entry
+    for name, pin in pins().items():
+        if fnmatch.fnmatchcase(name, pattern) and name not in known:
+            yield ModelEntry(name, "Hub", None, None, "", f"pinned: {pin.repo_id}@{pin.commit[:10]}")
+    with told("the list of models"):
+        found = list(api().list_models(filter="mszoo", full=True, cardData=True))
+    for info in found:
+        if fnmatch.fnmatchcase(info.id, pattern) and info.id not in known:
+            yield _of_card(info.id, info.card_data.to_dict() if info.card_data else {})
+
+
+def _of_folder(name: str, where: str, folder: Path) -> ModelEntry:
+    size = (folder / checkpoint.WEIGHTS).stat().st_size
+    try:
+        config = checkpoint.read_config(folder)
+        scale = [*_list(config["model"].get("detail")), config["model"].get("coarse")][0]
+        field = _number(scale.get("conditioner", {}).get("receptive_field"))
+    except (MszooError, AttributeError):
+        field = None
+    path = folder / checkpoint.RECIPE
+    try:
+        description = str(read_recipe(path).values.get("description", "")) if path.is_file() else ""
+    except MszooError:
+        description = ""
+    return ModelEntry(name, where, size, field, _measured_of_folder(folder), description)
+
+
+def _measured_of_folder(folder: Path) -> str:
+    import json
+
+    try:
+        values: Any = json.loads((folder / checkpoint.EVALUATION).read_text(encoding="utf-8"))
+        words = [
+            f"{r['rows'][0]['denoised']:.2f} dB at {r['rows'][0]['sigma']:.3g} on {r['data']}"
+            for r in values["psnr"][:1]
+        ]
+        words += [f"{r['nll']:.3f} bits/dim on {r['data']}" for r in values.get("nll", [])[:1]]
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return ""
+    return ", ".join(words)
+
+
+def _of_card(name: str, card: Mapping[str, Any]) -> ModelEntry:
+    own = card.get("mszoo")
+    own = own if isinstance(own, dict) else {}
+    parameters = _number(own.get("parameters"))
+    size = None if parameters is None else 4 * parameters
+    return ModelEntry(
+        name, "Hub", size, _number(own.get("receptive_field")), _measured_of_card(card), str(own.get("description", ""))
+    )
+
+
+def _measured_of_card(card: Mapping[str, Any]) -> str:
+    words: dict[str, str] = {}
+    try:
+        for result in card["model-index"][0]["results"]:
+            for metric in result["metrics"]:
+                kind = str(metric["type"]).split("_")[0]
+                text = f"{float(metric['value']):.2f} {metric['name']} on {result['dataset']['name']}"
+                words.setdefault(kind, text)
+    except (KeyError, TypeError, ValueError, IndexError):
+        pass
+    return ", ".join(words.values())
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
