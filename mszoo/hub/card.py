@@ -82,7 +82,7 @@ def write_card(facts: Facts) -> str:
         f"---\n{_header(facts).to_yaml()}\n---",
         f"# {facts.name}",
         publication.about.strip() or facts.recipe.description,
-        *(f"![{facts.name}: {Path(p).stem.replace('-', ' ')}]({p})" for p in facts.pictures),
+        *(f"![{facts.name} at work]({picture})" for picture in facts.pictures),
         _how_to_load(facts),
         "## Architecture",
         _architecture(facts),
