@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import mszoo
-from mszoo.evaluation import probabilities
+from mszoo.evaluation import probabilities, read_likelihoods
 from mszoo.evaluation.probability import cut
 
 CONDITIONER = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4}
@@ -64,6 +64,23 @@ def test_the_middle_is_cut_out(unit: int) -> None:
     assert middle.shape[1:] == (17 // unit * unit, 23 // unit * unit)
     top, left = (17 - middle.shape[1]) // 2, (23 - middle.shape[2]) // 2
     assert torch.equal(middle, image[:, top : top + middle.shape[1], left : left + middle.shape[2]])
+
+
+def test_evaluating_an_energy_keeps_its_likelihood(
+    mszoo_command, model: mszoo.MultiScaleModel, folder: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "model"
+    model.save_pretrained(saved)
+    for _ in range(2):  # the second result replaces the first
+        code, printed, complaints = mszoo_command("evaluate", saved, "--data", folder, "--sigma", "0.1")
+        assert code == 0, complaints
+    (result,) = read_likelihoods(saved)
+    rows = list(probabilities(model, mszoo.create("dataset", "image_folder", 1, path=str(folder))))
+    assert result.data == "images"
+    assert result.images == len(rows)
+    assert result.nll == pytest.approx(sum(row.nll for row in rows) / len(rows))
+    assert f"{result.nll:.4f} bits/dim" in printed
+    assert f"{result.nll:.4f} bits/dim" in mszoo_command("info", saved)[1]
 
 
 def test_command_line(mszoo_command, model: mszoo.MultiScaleModel, folder: Path, tmp_path: Path) -> None:
