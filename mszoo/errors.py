@@ -13,6 +13,7 @@ __all__ = [
     "ImageSizeError",
     "IncompatiblePartsError",
     "MszooError",
+    "NotOnHubError",
     "OptionsError",
     "PluginError",
     "RecipeError",
@@ -74,6 +75,10 @@ class CheckpointError(MszooError):
 
 class HubError(CheckpointError):
     """The Hub cannot give, or take, what was asked of it."""
+
+
+class NotOnHubError(HubError):
+    """The Hub has no such repository, or does not show it."""
 
 
 class DataError(MszooError):

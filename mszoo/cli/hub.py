@@ -28,6 +28,7 @@ def push(
 
     folder = find(model)
     if dry_run:
+        pushing.check_names(repository, revision, tag)
         files = pushing.publication(folder, repository, unmeasured)
         rows = table("file", "bytes")
         for name, data in files.items():

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 )
 
 from mszoo import __version__
-from mszoo.errors import HubError
+from mszoo.errors import HubError, NotOnHubError
 
 __all__ = ["FAULTS", "api", "offline", "patiently", "status_of", "told"]
 
@@ -119,7 +119,8 @@ def told(repo_id: str, revision: str | None = None) -> Iterator[None]:
     except FAULTS as error:
         if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, HfHubHTTPError):
             error = error.__cause__  # the client tells a refusal as a file that is not in the cache
-        raise HubError(_explain(error, repo_id, revision)) from error
+        missing = isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError)
+        raise (NotOnHubError if missing else HubError)(_explain(error, repo_id, revision)) from error
 
 
 def _explain(error: BaseException, repo_id: str, revision: str | None) -> str:
@@ -137,12 +138,14 @@ def _explain(error: BaseException, repo_id: str, revision: str | None) -> str:
             f"{where} has no model {repo_id!r}, or it is private and you are not logged in as somebody who may see it "
             f"(`hf auth login`, `hf auth whoami`)"
         )
+    if status == 401 and not get_token():
+        return f"{repo_id}: the Hub wants to know who you are; log in with `hf auth login`"
     if status == 401:
         return f"{repo_id}: the Hub does not accept your token; log in again with `hf auth login`"
     if status == 403:
         return (
-            f"{repo_id}: your token may not do this; make one with the role 'write' for {repo_id.split('/')[0]} at "
-            f"{where}/settings/tokens, then `hf auth login`"
+            f"{repo_id}: your token may not do this; make one for {repo_id.split('/')[0]} at {where}/settings/tokens, "
+            f"with the role 'write' to push, or 'read' to pull, then `hf auth login`"
         )
     if status == 412:
         return f"{repo_id} has changed while it was written to; nothing was overwritten, do it again"
@@ -165,6 +168,4 @@ def _explain(error: BaseException, repo_id: str, revision: str | None) -> str:
     if number in _DISK:
         name = getattr(error, "filename", None) or constants.HF_HUB_CACHE
         return f"{repo_id}: {name}: {_DISK[number]}; what has been fetched already is kept"
-    if isinstance(error, OSError) and "onsistency" in str(error):
-        return f"{repo_id}: a file arrived with another size than the Hub says, so it was cut on its way; pull again"
     return f"{repo_id}: {where} cannot be reached ({type(error).__name__}); check the network, and try again"

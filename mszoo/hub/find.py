@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mszoo.errors import CheckpointError, HubError, suggest
+from mszoo.errors import CheckpointError, HubError, NotOnHubError, suggest
 from mszoo.hub.names import HubName, Pin, hub_name, pins
 from mszoo.hub.packaged import packaged_models
 
@@ -39,10 +39,10 @@ def find(name: str | Path, revision: str | None = None) -> Path:
 
     try:
         return fetch(*found)
-    except HubError as error:
-        if text.startswith("hf-hub:") or text in pins():
+    except NotOnHubError as error:
+        if text.startswith("hf-hub:"):
             raise
-        raise type(error)(f"{error} (there is no folder {text!r} here either)") from error
+        raise NotOnHubError(f"{error}; there is no folder {text!r} here either") from error
 
 
 def pull(name: str, revision: str | None = None) -> Path:

@@ -84,7 +84,7 @@ def verify(folder: Path, names: list[str], records: Mapping[str, Record]) -> Non
         path = folder / name
         record = records.get(name) or _record_of(path)
         state = path.stat()
-        key = path.resolve().name
+        key = f"{folder.name}/{name}"  # not its blob: where links cannot be made there is none
         if record is None:
             known = notes.get(key, [None, None, None])[2]
             record = Record(known, "the Hub's record") if isinstance(known, str) else None

@@ -19,6 +19,9 @@ from mszoo.recipe import read_recipe
 __all__ = ["ModelEntry", "local_models", "models_everywhere"]
 
 
+_LONGEST_LINE, _MOST_WORDS = 300, 4
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """One model. What a repository says of itself is its owner's claim.
@@ -76,11 +79,11 @@ def _of_folder(name: str, where: str, folder: Path) -> ModelEntry:
         config = checkpoint.read_config(folder)
         scale = [*_list(config["model"].get("detail")), config["model"].get("coarse")][0]
         field = _number(scale.get("conditioner", {}).get("receptive_field"))
-    except (MszooError, AttributeError):
+    except (MszooError, AttributeError):  # its owner may have written anything
         field = None
     path = folder / checkpoint.RECIPE
     try:
-        description = str(read_recipe(path).values.get("description", "")) if path.is_file() else ""
+        description = _line(read_recipe(path).values.get("description", "")) if path.is_file() else ""
     except MszooError:
         description = ""
     return ModelEntry(name, where, size, field, _measured_of_folder(folder), description)
@@ -90,13 +93,13 @@ def _measured_of_folder(folder: Path) -> str:
     import json
 
     try:
-        values: Any = json.loads((folder / checkpoint.EVALUATION).read_text(encoding="utf-8"))
+        values: Any = json.loads(checkpoint.read_text(folder / checkpoint.EVALUATION))
         words = [
-            f"{r['rows'][0]['denoised']:.2f} dB at {r['rows'][0]['sigma']:.3g} on {r['data']}"
+            f"{r['rows'][0]['denoised']:.2f} dB at {r['rows'][0]['sigma']:.3g} on {_line(r['data'])}"
             for r in values["psnr"][:1]
         ]
-        words += [f"{r['nll']:.3f} bits/dim on {r['data']}" for r in values.get("nll", [])[:1]]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        words += [f"{r['nll']:.3f} bits/dim on {_line(r['data'])}" for r in values.get("nll", [])[:1]]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return ""
     return ", ".join(words)
 
@@ -107,7 +110,12 @@ def _of_card(name: str, card: Mapping[str, Any]) -> ModelEntry:
     parameters = _number(own.get("parameters"))
     size = None if parameters is None else 4 * parameters
     return ModelEntry(
-        name, "Hub", size, _number(own.get("receptive_field")), _measured_of_card(card), str(own.get("description", ""))
+        name,
+        "Hub",
+        size,
+        _number(own.get("receptive_field")),
+        _measured_of_card(card),
+        _line(own.get("description", "")),
     )
 
 
@@ -116,12 +124,12 @@ def _measured_of_card(card: Mapping[str, Any]) -> str:
     try:
         for result in card["model-index"][0]["results"]:
             for metric in result["metrics"]:
-                kind = str(metric["type"]).split("_")[0]
-                text = f"{float(metric['value']):.2f} {metric['name']} on {result['dataset']['name']}"
+                kind = _line(metric["type"]).split("_")[0]
+                text = f"{float(metric['value']):.2f} {_line(metric['name'])} on {_line(result['dataset']['name'])}"
                 words.setdefault(kind, text)
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         pass
-    return ", ".join(words.values())
+    return ", ".join(list(words.values())[:_MOST_WORDS])
 
 
 def _list(value: Any) -> list[Any]:
@@ -129,4 +137,11 @@ def _list(value: Any) -> list[Any]:
 
 
 def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """A count that can be true."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**50 else None
+
+
+def _line(value: Any) -> str:
+    """What an owner wrote, as one line that can be printed; nothing for what is no text."""
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    return "".join(c for c in text[:_LONGEST_LINE] if c.isprintable())

@@ -17,7 +17,7 @@ __all__ = ["PINS", "HubName", "Pin", "hub_name", "pins"]
 PINS = Path(__file__).parent / "pins.json"
 
 _PREFIX = "hf-hub:"
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
+_REPOSITORY = re.compile(r"[A-Za-z0-9]([\w.-]{0,94}\w)?/\w([\w.-]{0,94}\w)?", re.ASCII)  # the client takes no others
 _REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 
 
@@ -60,7 +60,7 @@ def hub_name(text: str, revision: str | None = None) -> HubName | None:
         HubError: with ``hf-hub:`` but no repository's name, two different revisions, or no revision's name.
     """
     repo_id, _, asked = text.removeprefix(_PREFIX).partition("@")
-    if not _REPOSITORY.fullmatch(repo_id) or ".." in repo_id or "--" in repo_id:
+    if not _REPOSITORY.fullmatch(repo_id) or ".." in repo_id or "--" in repo_id or repo_id.endswith(".git"):
         if text.startswith(_PREFIX):
             raise HubError(f"{text!r} names no repository; write hf-hub:owner/name, or hf-hub:owner/name@revision")
         return None

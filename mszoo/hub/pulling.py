@@ -80,7 +80,7 @@ def _timeout() -> float:
 
 
 def _pinned(pin: Pin | None) -> dict[str, Record]:
-    return {file: Record(digest, "pinned in mszoo") for file, digest in (pin.sha256 if pin else {}).items()}
+    return {file: Record(digest, "mszoo's pin") for file, digest in (pin.sha256 if pin else {}).items()}
 
 
 def records(info: ModelInfo) -> Mapping[str, Record]:
@@ -136,7 +136,14 @@ def _fetch_right(repo_id: str, file: str, commit: str, known: Mapping[str, Recor
     """Download a file (or find it), and compare its bytes; wrong ones are fetched once more."""
 
     def once() -> Path:
-        path = Path(patiently(api().hf_hub_download, repo_id, file, revision=commit, etag_timeout=_timeout()))
+        try:
+            path = Path(patiently(api().hf_hub_download, repo_id, file, revision=commit, etag_timeout=_timeout()))
+        except OSError as error:
+            if "Consistency check failed" not in str(error):
+                raise
+            raise HubError(
+                f"{repo_id}: {file} arrived with another size than the Hub says, so it was cut on its way; pull again"
+            ) from error
         verify(path.parent, [file], known)
         return path
 
@@ -149,7 +156,7 @@ def _fetch_right(repo_id: str, file: str, commit: str, known: Mapping[str, Recor
         return once()
     except IntegrityError as error:
         forget(place)
-        raise HubError(
+        raise IntegrityError(
             f"{repo_id}: {file} arrived twice with bytes whose checksum is not {known[file].source}; it was removed. "
             f"A proxy on the way, or the Hub itself, is at fault: pull over another network, or later"
         ) from error

@@ -21,7 +21,7 @@ from mszoo.hub.pulling import records
 from mszoo.model import MultiScaleModel
 from mszoo.shipped import shipped_files
 
-__all__ = ["Pushed", "publication", "push", "push_model"]
+__all__ = ["Pushed", "check_names", "publication", "push", "push_model"]
 
 _RESULTS = ".eval_results/"
 _PICTURES = (".png", ".jpg", ".jpeg")
@@ -72,6 +72,14 @@ def publication(folder: Path, repo_id: str, unmeasured: bool = False) -> dict[st
     return files | {_RESULTS + n: text.encode() for n, text in eval_results(facts).items()}
 
 
+def check_names(repo_id: str, revision: str | None, tag: str | None) -> None:
+    """Names that the Hub would not take are told before anything is sent. Raises :class:`HubError`."""
+    if hub_name(repo_id) is None or "@" in repo_id:
+        raise HubError(f"{repo_id!r} names no repository; write owner/name")
+    for given in (revision, tag):
+        hub_name(repo_id, given)
+
+
 def push(
     folder: Path,
     repo_id: str,
@@ -95,10 +103,7 @@ def push(
         CheckpointError, RecipeError: see :func:`publication`; nothing was sent.
         HubError: the Hub refuses, or cannot be reached; the message says what to do.
     """
-    if hub_name(repo_id) is None or "@" in repo_id:
-        raise HubError(f"{repo_id!r} names no repository; write owner/name")
-    for given in (revision, tag):
-        hub_name(repo_id, given)  # a name that the Hub would not take is told before anything is sent
+    check_names(repo_id, revision, tag)
     files, branch = publication(folder, repo_id, unmeasured), revision or "main"
     if offline():
         raise HubError(f"{repo_id}: publishing needs the Hub, and HF_HUB_OFFLINE is set; unset it")
@@ -138,6 +143,12 @@ def push_model(
             (folder / RECIPE).write_text(_least_recipe(model, repo_id), encoding="utf-8")
         if source is not None and (source / EVALUATION).is_file() and _same(source / WEIGHTS, folder / WEIGHTS):
             (folder / EVALUATION).write_text(_text(source / EVALUATION), encoding="utf-8")
+        elif not unmeasured:
+            raise HubError(
+                "this model has no measurements, and its card could say nothing of its worth; save it with "
+                "save_pretrained(FOLDER), measure it with `mszoo evaluate FOLDER --data IMAGES` and push that, or "
+                "publish it all the same with unmeasured=True"
+            )
         options = {"revision": revision, "private": private, "tag": tag, "unmeasured": unmeasured}
         return push(folder, repo_id, **options).url  # type: ignore[arg-type]
 
