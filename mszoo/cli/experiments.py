@@ -28,7 +28,7 @@ def scale_mixture(out: Out = None, steps: Steps = None, seed: Seed = 0) -> None:
     """Dual against single score matching on a mixture of two scales, d = 1000."""
     from mszoo.experiments.scale_mixture import compare, plot, train
 
-    energies, seconds, steps = {}, {}, steps or 20_000
+    energies, seconds, steps = {}, {}, steps or 10_000
     with Progress(console=errors, transient=True) as progress:
         for title in ("dual", "single"):
             task = progress.add_task(f"{title} score matching", total=steps)

@@ -48,7 +48,7 @@ class Row:
 class RadialEnergy(nn.Module):
     """U(r^2, t) in nats, for y in d dimensions; two components, whose parameters depend on t."""
 
-    def __init__(self, d: int, width: int = 256) -> None:
+    def __init__(self, d: int, width: int = 128) -> None:
         super().__init__()
         self.d = d
         layers: list[nn.Module] = [nn.Linear(1, width), nn.GELU()]
@@ -76,13 +76,17 @@ def exact_log_prob(square: Tensor, t: Tensor, d: int) -> Tensor:
 def train(
     dual: bool,
     d: int = 1000,
-    steps: int = 20_000,
-    batch: int = 512,
-    rate: float = 1e-4,
+    steps: int = 10_000,
+    batch: int = 256,
+    rate: float = 1e-3,
     seed: int = 0,
     progress: Callable[[int], object] = lambda step: None,
 ) -> RadialEnergy:
-    """Train the energy with paper B's settings: t log-uniform in [0.01, 100], Adam, the rate halved every tenth.
+    """Train the energy: t log-uniform in [0.01, 100] as in paper B, Adam.
+
+    A narrower network, a cosine schedule from a higher rate than the paper's (256, and 1e-4 halved every tenth of 20,000
+    steps of 512) and gradients clipped to norm 1, without which such a rate may lose a mode, come closer to the truth in
+    a fraction of its time.
 
     Args:
         dual: match the time score as well.
@@ -93,7 +97,7 @@ def train(
     torch.manual_seed(seed)
     energy = RadialEnergy(d)
     optimizer = torch.optim.Adam(energy.parameters(), rate)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, max(1, steps // 10), 0.5)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     scales = torch.tensor(_SCALES)
     whole, rest = (torch.distributions.Chi2(torch.tensor(float(n))) for n in (d, d - 1))
     for step in range(steps):
@@ -111,6 +115,7 @@ def train(
             loss = loss + ((1 - z_square / d) / 2 - t / d * time_slope).square().mean()
         optimizer.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(energy.parameters(), 1.0)
         optimizer.step()
         scheduler.step()
         progress(step)
