@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "read_config",
     "read_shapes",
     "read_tensors",
+    "read_text",
     "replace_file",
     "write",
 ]
@@ -34,7 +36,9 @@ __all__ = [
 CONFIG, WEIGHTS, EVALUATION = "config.json", "model.safetensors", "evaluation.json"
 RECIPE, CARD = "recipe.yaml", "README.md"
 
-_LARGEST_TEXT = 2**20  # bytes; what is read of others is bounded before it is read
+# Bytes: what is read of others is bounded before it is read. A header takes ten times its length once it is parsed.
+_LARGEST_TEXT = 2**20
+_LARGEST_HEADER = 2**24
 
 
 def write(
@@ -95,7 +99,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder")
     try:
-        config = json.loads(_text(folder / CONFIG))
+        config = json.loads(read_text(folder / CONFIG))
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} has no {CONFIG}, so it is not a checkpoint (or one whose training was stopped before the "
@@ -108,9 +112,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _text(path: Path) -> str:
-    if path.stat().st_size > _LARGEST_TEXT:
-        raise ValueError(f"it has {path.stat().st_size:,} bytes, and a configuration has a few thousand")
+def read_text(path: Path, largest: int = _LARGEST_TEXT) -> str:
+    """A file that somebody else may have written, as text.
+
+    Raises:
+        OSError: there is none to read.
+        ValueError: no UTF-8, more bytes than ``largest``, or no plain file (a device has no end).
+    """
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise ValueError("it is no file")
+    if state.st_size > largest:
+        raise ValueError(f"it has {state.st_size:,} bytes, and at most {largest:,} are read")
     return path.read_text(encoding="utf-8")
 
 
@@ -140,6 +153,12 @@ def _weights(folder: Path) -> Iterator[Path]:
 
     path = folder / WEIGHTS
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise CheckpointError(f"{path} is damaged or no safetensors file: it is no file")
+        with open(path, "rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        if header > _LARGEST_HEADER:
+            raise CheckpointError(f"{path} is damaged or no safetensors file: it claims a header of {header:,} bytes")
         yield path
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {WEIGHTS}; copy it there, or save the model again") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
@@ -31,7 +31,7 @@ class Claim(pydantic.BaseModel):
     version: str = pydantic.Field(max_length=100)
 
 
-_CLAIMS = pydantic.TypeAdapter(list[Claim])
+_CLAIMS = pydantic.TypeAdapter(Annotated[list[Claim], pydantic.Field(max_length=200), pydantic.FailFast()])
 
 
 def claims_of(parts: Iterable[Part]) -> list[dict[str, str]]:

@@ -5,22 +5,37 @@ What a configuration asks for is built without memory first, and held against th
 
 from __future__ import annotations
 
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
+from torch.overrides import TorchFunctionMode
 
 from mszoo import checkpoint
 from mszoo.claims import check_claims
-from mszoo.errors import CheckpointError, MszooError, UnsupportedError
+from mszoo.errors import CheckpointError, MszooError, OptionsError, UnsupportedError
 from mszoo.heads.normalization import Constant
 from mszoo.model import MultiScaleModel
 
 __all__ = ["expected_shapes", "read_model"]
 
-_CONSTANTS = pydantic.TypeAdapter(list[Constant])
+_CONSTANTS = pydantic.TypeAdapter(Annotated[list[Constant], pydantic.Field(max_length=1000), pydantic.FailFast()])
+_MOST_TENSORS = 5000  # of a model: without memory, a thousand take about a second to build
+_LONGEST = 2000  # characters of a message, which quotes what a stranger wrote
+
+
+class _TooLargeError(RuntimeError):
+    """A model that is larger than it may be; no :class:`MszooError`, which would count as the fault of one part."""
 
 
 def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiScaleModel:
@@ -41,41 +56,103 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
     config, shapes = checkpoint.read_config(folder), checkpoint.read_shapes(folder)
     try:
         check_claims(config.get("components", []))
-        expected = expected_shapes(config["model"])
+        constants = _CONSTANTS.validate_python(config.get("constants", []))
+        # A part may build tensors that it does not keep, but not many times those it keeps.
+        expected = expected_shapes(config["model"], most=min(2 * len(shapes) + 200, _MOST_TENSORS))
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]["msg"]
+        raise CheckpointError(f"{folder}: the constants in its {checkpoint.CONFIG} are malformed: {fault}") from None
     except MszooError as error:
-        raise CheckpointError(f"{folder}: its {checkpoint.CONFIG} cannot be built: {error}") from None
+        raise CheckpointError(f"{folder}: its {checkpoint.CONFIG} cannot be built: {_short(error)}") from None
     try:
         if expected is not None and expected != shapes:
             raise RuntimeError(_difference(expected, shapes))
-        model = MultiScaleModel.from_config(config["model"])
+        build = MultiScaleModel.from_config if expected is not None else _bounded(shapes)
+        model = build(config["model"])
         model.load_state_dict(checkpoint.read_tensors(folder))
     except RuntimeError as error:
-        raise CheckpointError(f"{folder}: weights and {checkpoint.CONFIG} do not match: {error}") from None
-    try:
-        constants = _CONSTANTS.validate_python(config.get("constants", []))
-    except pydantic.ValidationError as error:
-        raise CheckpointError(f"{folder}: constants of its {checkpoint.CONFIG}: {error}") from None
+        raise CheckpointError(
+            f"{folder}: weights and {checkpoint.CONFIG} do not match: {_short(error)}"
+        ) from error.__cause__
     model.eval().constants.update((c.size, c) for c in constants)
     model.folder = folder
     return model.to(device).eval()
 
 
-def expected_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]] | None:
+def expected_shapes(config: dict[str, Any], most: int = _MOST_TENSORS) -> dict[str, tuple[int, ...]] | None:
     """Names and shapes of the tensors of a configured model, without allocating them.
 
     None if a part (a plugin's) computes with values while it is built: such a part cannot be built without memory.
 
+    Args:
+        config: the ``model`` part of a recipe.
+        most: tensors that may be built.
+
     Raises:
-        OptionsError: unknown parts or options, or parts that do not fit.
+        OptionsError: unknown parts or options, parts that do not fit, or too many tensors.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutDraws(), _at_most(most):
             model: nn.Module = MultiScaleModel.from_config(config)
+    except _TooLargeError as error:
+        raise OptionsError("model", [((), str(error))]) from None
     except MszooError:
         raise
     except Exception:  # whatever a part does with values that are not there
         return None
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Initial weights are not drawn: where tensors have no memory, torch takes long to draw nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def _bounded(shapes: Mapping[str, tuple[int, ...]]) -> Callable[[dict[str, Any]], MultiScaleModel]:
+    """Builds what could not be built without memory, with little more of it than the tensors of the file take."""
+
+    def build(config: dict[str, Any]) -> MultiScaleModel:
+        try:
+            with _at_most(_MOST_TENSORS, 2 * sum(map(math.prod, shapes.values())) + 2**24):
+                return MultiScaleModel.from_config(config)
+        except (MszooError, RuntimeError):
+            raise
+        except Exception as error:  # of a plugin's constructor, with options that a stranger chose
+            raise RuntimeError(f"it cannot be built: {type(error).__name__}: {error}") from error
+
+    return build
+
+
+@contextmanager
+def _at_most(tensors: int, elements: float = math.inf) -> Iterator[None]:
+    """Stop this thread from building more parameters and buffers, before values are written to them."""
+    thread, numbers = threading.get_ident(), [0, 0]
+
+    def count(_: nn.Module, name: str, tensor: Tensor | None) -> None:
+        if tensor is None or threading.get_ident() != thread:
+            return
+        numbers[0] += 1
+        numbers[1] += tensor.numel()
+        if numbers[0] > tensors:
+            raise _TooLargeError(f"it has more than {tensors} tensors, too many for this file (at {name})")
+        if numbers[1] > elements:
+            raise _TooLargeError(f"its tensors are far larger than those of the file (at {name})")
+
+    handles = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _short(error: Exception) -> str:
+    text = str(error)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:

@@ -53,6 +53,7 @@ PROVIDERS: Mapping[tuple[str, str], str] = {
 }
 
 _Schema = typing.TypeVar("_Schema", bound=pydantic.BaseModel)
+_MOST_FAULTS = 100  # that are told at once
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
 
@@ -229,7 +230,8 @@ def validate(model: type[_Schema], values: Any, owner: str) -> _Schema:
     try:
         return model.model_validate(values)
     except pydantic.ValidationError as error:
-        raise OptionsError(owner, [(_path(e), _explain(e, model)) for e in error.errors()]) from None
+        faults = error.errors()[:_MOST_FAULTS]
+        raise OptionsError(owner, [(_path(e), _explain(e, model)) for e in faults]) from None
 
 
 def natural_order(name: str) -> list[Any]:

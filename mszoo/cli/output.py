@@ -42,7 +42,9 @@ ModelOption = Annotated[
 
 def print_error(message: str, kind: str = "[bold red]error:[/]") -> None:
     """One message on standard error."""
-    errors.print(f"{kind} {escape(message)}", soft_wrap=True)
+    # it may quote what a stranger wrote into a file: nothing of it may steer the terminal
+    shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)
+    errors.print(f"{kind} {escape(shown)}", soft_wrap=True)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -6,16 +6,20 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pydantic
 from typing_extensions import NotRequired, TypedDict
 
-from mszoo.checkpoint import EVALUATION, replace_file
+from mszoo.checkpoint import EVALUATION, read_text, replace_file
 from mszoo.errors import CheckpointError
 from mszoo.evaluation.denoising import PsnrRow
 from mszoo.evaluation.probability import ProbabilityRow
 
 __all__ = ["Likelihood", "Result", "likelihood_of", "read_likelihoods", "read_results", "write_result"]
+
+_MOST = 500  # of each; the file may be a stranger's
+_Name = Annotated[str, pydantic.Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]  # it is printed
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,9 @@ class Result:
         rows: one per noise level.
     """
 
-    data: str
+    data: _Name
     seed: int
-    rows: list[PsnrRow]
+    rows: Annotated[list[PsnrRow], pydantic.Field(max_length=_MOST)]
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,15 @@ class Likelihood:
         db_per_dim: the same in dB per dimension; larger is more probable.
     """
 
-    data: str
+    data: _Name
     images: int
     nll: float
     db_per_dim: float
 
 
 class _File(TypedDict):
-    psnr: list[Result]
-    nll: NotRequired[list[Likelihood]]
+    psnr: Annotated[list[Result], pydantic.Field(max_length=_MOST), pydantic.FailFast()]
+    nll: NotRequired[Annotated[list[Likelihood], pydantic.Field(max_length=_MOST), pydantic.FailFast()]]
 
 
 _FILE = pydantic.TypeAdapter(_File)
@@ -81,8 +85,12 @@ def _read(folder: Path) -> tuple[list[Result], list[Likelihood]]:
     if not path.exists():
         return [], []
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
         found = _FILE.validate_python(values)
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))[:200]
+        raise CheckpointError(f"{path} is malformed ({where}: {fault['msg']}); delete it and evaluate again") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}; delete it and evaluate again") from None
     return found["psnr"], found.get("nll", [])

@@ -84,9 +84,9 @@ def train(
 ) -> RadialEnergy:
     """Train the energy: t log-uniform in [0.01, 100] as in paper B, Adam.
 
-    A narrower network, a cosine schedule from a higher rate than the paper's (256, and 1e-4 halved every tenth of 20,000
-    steps of 512) and gradients clipped to norm 1, without which such a rate may lose a mode, come closer to the truth in
-    a fraction of its time.
+    A narrower network, a cosine schedule from a higher rate (the paper: width 256, 1e-4 halved every tenth of 20,000
+    steps of 512) and gradients clipped to norm 1, without which such a rate may lose a mode, come closer to the truth
+    in a fraction of the time.
 
     Args:
         dual: match the time score as well.

@@ -24,7 +24,7 @@ def find(name: str | Path, revision: str | None = None) -> Path:
         HubError: the Hub cannot give it; see :mod:`mszoo.hub.pulling`.
     """
     text, packaged, folder = str(name), packaged_models(), Path(name)
-    local = packaged.get(text) or (folder if folder.is_dir() else None)
+    local = packaged.get(text) or (folder if _is_folder(folder) else None)
     if local is not None:
         if revision is not None:
             raise CheckpointError(f"{text!r} is on this machine; revision={revision!r} is for models of the Hub")
@@ -43,6 +43,13 @@ def find(name: str | Path, revision: str | None = None) -> Path:
         if text.startswith("hf-hub:"):
             raise
         raise NotOnHubError(f"{error}; there is no folder {text!r} here either") from error
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # longer than a name may be, or with a NUL
+        return False
 
 
 def pull(name: str, revision: str | None = None) -> Path:

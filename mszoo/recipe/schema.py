@@ -42,7 +42,7 @@ class NamedConfig(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="allow")
 
-    name: str
+    name: Annotated[str, Field(max_length=200)]
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -74,7 +74,7 @@ class ModelConfig(_Strict):
         coarse: the scale J: the coarsest low-pass image, or the whole image for J = 0.
     """
 
-    channels: PositiveInt = 1
+    channels: Annotated[int, Field(ge=1, le=4096)] = 1
     basis: NamedConfig | None = None
     levels: Annotated[int, Field(ge=0, le=16)] = 0
     detail: Annotated[list[ScaleConfig], Field(max_length=16)] = []

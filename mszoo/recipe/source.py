@@ -9,12 +9,16 @@ from typing import Any, ClassVar
 
 import yaml
 
+from mszoo.checkpoint import read_text
 from mszoo.errors import RecipeError, key_path, suggest
 from mszoo.shipped import shipped_files
 
 __all__ = ["KeyPath", "Source", "differences", "read_recipe"]
 
 KeyPath = tuple[str | int, ...]
+
+# A recipe may come with somebody else's model. Its bytes are few, and so is what its aliases stand for.
+_LARGEST, _MOST_VALUES, _LONGEST_NUMBER, _DEEPEST = 2**16, 20_000, 100, 100
 
 
 class _Loader(yaml.SafeLoader):
@@ -25,12 +29,64 @@ class _Loader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def fetch_flow_collection_start(self, TokenClass: type[yaml.Token]) -> None:
+        """PyYAML takes quadratic time to find that brackets are nested too deep."""
+        if self.flow_level >= _DEEPEST:
+            raise yaml.YAMLError(f"brackets are nested deeper than {_DEEPEST}")
+        super().fetch_flow_collection_start(TokenClass)
+
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(?:(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.inf|\.nan)\Z", re.IGNORECASE),
     list("-+0123456789."),
 )
+
+
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    """Text that can be printed: escapes can write characters that steer a terminal, and halves of characters."""
+    text = loader.construct_yaml_str(node)
+    wrong = next((c for c in text if (c < " " and c not in "\t\n\r") or c == "\x7f" or "\ud800" <= c <= "\udfff"), None)
+    if wrong is not None:
+        raise yaml.constructor.ConstructorError(None, None, f"{wrong!r} is no character of a text", node.start_mark)
+    return text
+
+
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    if len(node.value) > _LONGEST_NUMBER:
+        raise yaml.constructor.ConstructorError(None, None, "a number is too long", node.start_mark)
+    return loader.construct_yaml_int(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
+def _parse(text: str) -> tuple[yaml.Node | None, Any]:
+    """The nodes of a YAML text, and the values they stand for.
+
+    Raises:
+        yaml.YAMLError: not YAML, a value that does not fit its tag, or aliases of aliases that stand for too much.
+        RecursionError: keys nested too deep.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        if node is None:
+            return None, None
+        if _size(node, {}) > _MOST_VALUES:
+            raise yaml.YAMLError(f"it stands for more than {_MOST_VALUES} values")
+        return node, _Loader("").construct_document(node)
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
+        # What PyYAML lets through for a text that does not fit its tag: 2001-99-99, !!bool maybe, "\UFFFFFFFF".
+        raise yaml.YAMLError(f"a value does not fit its type ({error})") from error
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, its aliases written out."""
+    if id(node) not in known:
+        inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_size(part, known) for part in inner))
+    return known[id(node)]
 
 
 class Source:
@@ -48,9 +104,8 @@ class Source:
         self.origin = origin
         self._places: dict[KeyPath, str] = {}
         try:
-            node = yaml.compose(text, Loader=_Loader)
-            loader = _Loader("")
-            self.values: dict[str, Any] = _unshared(loader.construct_document(node)) if node else {}
+            node, values = _parse(text)
+            self.values: dict[str, Any] = _unshared(values) if node else {}
         except yaml.YAMLError as error:
             raise RecipeError(f"{origin} is not YAML: {error}") from None
         except RecursionError:
@@ -66,6 +121,8 @@ class Source:
             seen: set[str] = set()
             for key, value in node.value:
                 place = f"{self.origin}:{key.start_mark.line + 1}"
+                if not isinstance(key, yaml.ScalarNode):
+                    raise RecipeError(f"{place}  a key is a text")
                 inner = (*path, key.value)
                 if key.value in seen:
                     raise RecipeError(f"{place}  {key_path(inner)[0]}  this key is given twice")
@@ -84,8 +141,8 @@ class Source:
             raise RecipeError(f"{place}  expected key.path=value, such as training.steps=200")
         path: KeyPath = tuple(int(p) if p.isdigit() else p for p in re.split(r"[.\[\]]+", dotted.rstrip("]")))
         try:
-            value = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError as error:
+            value = _parse(text)[1]
+        except (yaml.YAMLError, RecursionError) as error:
             raise RecipeError(f"{place}  the value is not YAML: {error}") from None
         self._write_out_scales(path)
         holder: Any = self.values
@@ -174,8 +231,11 @@ def _find(name_or_path: str) -> Path:
         RecipeError: neither; the message lists the closest names.
     """
     path = Path(name_or_path)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError:  # a name that no file can have
+        pass
     known = shipped_files("recipes", ".yaml")
     name = path.stem if path.suffix in (".yaml", ".yml") else name_or_path
     if name in known and path.parent in (Path(), Path("recipes")):
@@ -189,8 +249,8 @@ def read_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Sour
     """Read a recipe, given by file or shipped name, and apply ``key.path=value`` overrides."""
     path = _find(str(name_or_path))
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, _LARGEST)
+    except (OSError, ValueError) as error:
         raise RecipeError(f"cannot read recipe {path}: {error}") from None
     source = Source(text, str(path))
     for assignment in overrides:

@@ -191,3 +191,14 @@ def test_numbers_out_of_range(mszoo_command, grey_model, tmp_path, words):
     image = save_image(tmp_path / "a.png", 8, 8)
     code, _, err = mszoo_command("denoise", image, tmp_path / "b.png", "--model", grey_model, *words)
     assert (code, words[0] in err) == (2, True)
+
+
+def test_what_a_stranger_wrote_does_not_steer_the_terminal(mszoo_command, tmp_path):
+    save_model(tmp_path, 3)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["model"]["coarse"]["head"] = {"name": "denoiser", "\x1b[2Jwiped": 1}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    code, _, err = mszoo_command("info", tmp_path)
+    assert code == 1
+    assert "wiped" in err
+    assert "\x1b" not in err
