@@ -11,6 +11,7 @@ import torch
 from hypothesis import settings
 
 os.environ["MSZOO_PLUGINS"] = ""  # plugins that happen to be installed here are not under test
+os.environ["COLUMNS"] = "200"  # tables as wide as in a pipe; a worker of pytest-xdist is told 80
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 settings.register_profile("mszoo", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("mszoo")
