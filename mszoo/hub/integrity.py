@@ -7,13 +7,14 @@ file's size and time, and asked for again when either has changed.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mszoo.checkpoint import replace_file
 from mszoo.errors import HubError
@@ -41,19 +42,17 @@ class Record:
 
     def matches(self, path: Path) -> bool:
         """Read the file and compare."""
-        return _digest(path, self.checksum) == self.checksum
+        with open(path, "rb") as file:
+            return _digest(file, path.stat().st_size, self.checksum) == self.checksum
+
+    def holds(self, data: bytes) -> bool:
+        """Compare bytes that are not in a file yet."""
+        return _digest(io.BytesIO(data), len(data), self.checksum) == self.checksum
 
 
-def _digest(path: Path, like: str) -> str:
-    with open(path, "rb") as file:
-        if len(like) == 64:
-            return _sha256(file)
-        header = f"blob {path.stat().st_size}\0".encode()  # git's
-        return hashlib.sha1(header + file.read(), usedforsecurity=False).hexdigest()
-
-
-def _sha256(file: Any) -> str:
-    digest = hashlib.sha256()
+def _digest(file: BinaryIO, size: int, like: str) -> str:
+    git = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    digest = hashlib.sha256() if len(like) == 64 else git
     while block := file.read(2**20):
         digest.update(block)
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +91,6 @@ def _of_folder(name: str, where: str, folder: Path) -> ModelEntry:
 
 
 def _measured_of_folder(folder: Path) -> str:
-    import json
-
     try:
         values: Any = json.loads(checkpoint.read_text(folder / checkpoint.EVALUATION))
         words = [

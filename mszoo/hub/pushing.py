@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -173,17 +172,8 @@ def _differences(there: ModelInfo, files: Mapping[str, bytes]) -> tuple[list[str
     """Files that the repository lacks or has otherwise, and results of earlier measurements that are no more."""
     known, present = records(there), {f.rfilename for f in there.siblings or ()}
 
-    def same(name: str) -> bool:
-        data, record = files[name], known.get(name)
-        if record is None or name not in present:
-            return False
-        if len(record.checksum) == 64:
-            return hashlib.sha256(data).hexdigest() == record.checksum
-        header = f"blob {len(data)}\0".encode()
-        return hashlib.sha1(header + data, usedforsecurity=False).hexdigest() == record.checksum
-
     gone = sorted(name for name in present if name.startswith(_RESULTS) and name not in files)
-    return [name for name in files if not same(name)], gone
+    return [name for name, data in files.items() if name not in known or not known[name].holds(data)], gone
 
 
 def _commit_once(repo_id: str, branch: str, before: ModelInfo, files: Mapping[str, bytes]) -> tuple[str, list[str]]:

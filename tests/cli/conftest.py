@@ -1,6 +1,5 @@
-"""Running a command line, and small models and images for it."""
+"""Small models and images for the command line."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +8,6 @@ import torch
 from PIL import Image
 
 import mszoo
-from mszoo.cli import main
-
-
-@pytest.fixture
-def mszoo_command(monkeypatch, capsys):
-    """Run a command line; returns exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mszoo", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from mszoo.cli import main
 from mszoo.hub.pushing import publication
 from tests.hub.helpers import REPO, build, save
 from tests.hub.server import HubServer
@@ -100,22 +99,3 @@ def saved(tmp_path: Path) -> Path:
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of that checkpoint's repository."""
     return publication(save(build(), tmp_path_factory.mktemp("published")), REPO)
-
-
-@pytest.fixture
-def mszoo_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple]:
-    """Run a command line; exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mszoo", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.out, captured.err
-
-    return run
