@@ -100,10 +100,11 @@ def generalization(
     one, other = _load(first, device), _load(second, device)
     sets = {path: _images(path, one, images) for path in data}
     rows, values = agreement(one, other, sets)
-    shown = table("images", "count", "first dB/dim", "second", "mean |difference|", "rms", "correlation")
+    shown = table("images", "count", "first dB/dim", "second", "mean |difference|", "rms", "correlation", "losses")
     for row in rows:
         numbers = (row.first, row.second, row.absolute, row.rms, row.correlation)
-        shown.add_row(escape(row.images), str(row.count), *(f"{v:.3f}" for v in numbers))
+        losses = f"{row.first_loss:.4f} {row.second_loss:.4f}"
+        shown.add_row(escape(row.images), str(row.count), *(f"{v:.3f}" for v in numbers), losses)
     console.print(shown)
     _write("generalization", out, rows, lambda path: plot(values, (first, second), path))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mszoo.registry import Part
 
-__all__ = ["ImageDataset"]
+__all__ = ["ImageDataset", "spread"]
 
 
 class ImageDataset(ABC):
@@ -44,3 +44,9 @@ class ImageDataset(ABC):
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
+
+
+def spread(count: int, limit: int | None) -> list[int]:
+    """At most ``limit`` of the numbers 0 ... count - 1, evenly spaced; None: all."""
+    kept = count if limit is None else min(count, limit)
+    return [i * count // kept for i in range(kept)]

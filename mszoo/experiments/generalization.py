@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mszoo.experiments.images import decibels
+from mszoo.experiments.images import decibels, dual_loss
 from mszoo.model import MultiScaleModel
 
 __all__ = ["Agreement", "agreement", "plot"]
@@ -30,6 +30,7 @@ class Agreement:
         absolute: mean absolute difference.
         rms: root of the mean squared difference.
         correlation: of the two, over the images.
+        first_loss, second_loss: each model's loss of dual score matching on the images.
     """
 
     images: str
@@ -39,6 +40,8 @@ class Agreement:
     absolute: float
     rms: float
     correlation: float
+    first_loss: float
+    second_loss: float
 
 
 def agreement(
@@ -58,6 +61,8 @@ def agreement(
             gap.abs().mean().item(),
             gap.square().mean().sqrt().item(),
             correlation,
+            dual_loss(first, images),
+            dual_loss(second, images),
         )
         rows.append(row)
         values[name] = one, other

@@ -8,18 +8,19 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from mszoo.data import ImageDataset
+from mszoo.data import ImageDataset, spread
 from mszoo.evaluation.probability import PIXELS_AT_ONCE, cut
 from mszoo.inference import log_prob
 from mszoo.model import MultiScaleModel
+from mszoo.objectives import Draw, DualScoreMatching
+from mszoo.training.step import Step
 
-__all__ = ["batches", "decibels", "evenly"]
+__all__ = ["batches", "decibels", "dual_loss", "evenly"]
 
 
 def evenly(images: ImageDataset, count: int, model: MultiScaleModel) -> list[Tensor]:
     """At most ``count`` images (C, H, W), evenly spaced over the set, their sides cut to what the model can split."""
-    count = min(count, len(images))
-    return [cut(images[i * len(images) // count], model.unit) for i in range(count)]
+    return [cut(images[i], model.unit) for i in spread(len(images), count)]
 
 
 def batches(images: Sequence[Tensor]) -> Iterator[Tensor]:
@@ -35,3 +36,18 @@ def decibels(model: MultiScaleModel, images: Sequence[Tensor]) -> Tensor:
     """log p of each image in dB per dimension, (n,)."""
     device = next(model.parameters()).device
     return torch.cat([log_prob(model, x.to(device), "dB/dim").cpu() for x in batches(images)])
+
+
+@torch.no_grad()
+def dual_loss(model: MultiScaleModel, images: Sequence[Tensor], seed: int = 0) -> float:
+    """Paper B's loss, space and time, a mean over images with one noise level each (the same for every model).
+
+    The noise levels run from PSNR 90 to -30 dB; the losses of several scales are added.
+    """
+    step = Step(model, [DualScoreMatching() for _ in model.scales]).eval()
+    device, total, seen = next(model.parameters()).device, 0.0, 0
+    for x in batches(images):
+        loss, _ = step(x.to(device), Draw(seed, 0, list(range(seen, seen + len(x)))))
+        total += loss.item() * len(x)
+        seen += len(x)
+    return total / seen

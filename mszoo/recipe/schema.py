@@ -115,11 +115,13 @@ class DatasetConfig(NamedConfig):
         zoom: least and greatest magnification of a crop, drawn log-uniformly (bicubic, with antialiasing): photographs
             look alike at all scales, and a few become many. An image is enlarged more where a crop would not fit.
         flip: mirror left and right at random.
+        limit: train on so many images only, evenly spaced over the set; None: all.
     """
 
     crop: PositiveInt | None = None
     zoom: tuple[PositiveFloat, PositiveFloat] | None = None
     flip: bool = False
+    limit: PositiveInt | None = None
 
     @pydantic.model_validator(mode="after")
     def _zoom_of_crops(self) -> DatasetConfig:

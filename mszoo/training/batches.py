@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mszoo.data import ImageDataset
+from mszoo.data import ImageDataset, spread
 from mszoo.errors import DataError, TrainingError
 from mszoo.objectives import Draw
 from mszoo.objectives.base import keyed_generator
@@ -34,7 +34,7 @@ class Batches:
 
     Args:
         dataset: full images.
-        cut: ``crop``, ``zoom`` and ``flip``.
+        cut: ``crop``, ``zoom``, ``flip`` and ``limit``.
         training: ``batch_size``, ``accumulate``, ``seed`` and ``workers``.
         rank, processes: which share of each batch to read.
 
@@ -104,7 +104,8 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
     def __init__(self, dataset: ImageDataset, cut: DatasetConfig, seed: int) -> None:
         self._dataset, self._crop, self._zoom, self._flip = dataset, cut.crop, cut.zoom, cut.flip
         self._seed = seed
-        self._used = self._large_enough()
+        used = self._large_enough()
+        self._used = [used[i] for i in spread(len(used), cut.limit)]
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def _large_enough(self) -> list[int]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 import mszoo
 from mszoo.experiments import denoisers, dimensionality, generalization, histogram, transformations
-from mszoo.experiments.images import batches, decibels
+from mszoo.experiments.images import batches, decibels, dual_loss
 
 from .conftest import MEAN, VARIANCE, gaussian_model
 
@@ -80,6 +80,17 @@ def test_agreement_is_nothing_but_the_difference(
     assert same[0].rms == 0
     generalization.plot(values, ("one", "other"), tmp_path / "plot.png")
     assert min(Image.open(tmp_path / "plot.png").size) > 200
+
+
+def test_loss_is_that_of_the_exact_derivatives(gaussian: mszoo.MultiScaleModel) -> None:
+    generator = torch.Generator().manual_seed(2)
+    many = [MEAN + VARIANCE**0.5 * torch.randn(1, 16, 16, generator=generator) for _ in range(2400)]
+    # What no model can avoid: in space v / (v + t) per pixel, in time half the square of t / (v + t) in d dimensions.
+    log_t = torch.linspace(math.log(1e-9), math.log(1e3), 2000, dtype=torch.float64)
+    kept = VARIANCE / (VARIANCE + log_t.exp())
+    expected = (kept + (1 - (1 - kept) ** 2) / (2 * 256)).mean().item()
+    assert dual_loss(gaussian, many) == pytest.approx(expected, abs=0.03)  # 0.01 by the draw of noise levels
+    assert dual_loss(gaussian_model(0.4), many) > dual_loss(gaussian, many) + 0.02
 
 
 def test_denoisers_are_held_against_the_best(gaussian: mszoo.MultiScaleModel) -> None:
