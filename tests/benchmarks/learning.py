@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import csv
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from steps import Theirs
 from torch import Tensor
 
 import mszoo
@@ -113,32 +113,18 @@ def theirs(
     code: Path, model: MultiScaleModel, x: Tensor, width: int, scales: int
 ) -> tuple[Update, Callable[[], MultiScaleModel]]:
     """The same with the authors' network, energy and Adam; its weights are copied into ``model`` to be read."""
-    sys.path.insert(0, str(code))
-    from data import DatasetInfo  # type: ignore[import-not-found]
-    from networks import EnergyModel, ModelInput, Reparameterization, UNet  # type: ignore[import-not-found]
-    from noise import IdentityCovariance, NoiseLevel  # type: ignore[import-not-found]
-
-    from mszoo.hub.paper_b import rename
-
-    info = DatasetInfo(x.shape[-1], 1, x.float().mean().item() / 255, (x.float() / 255).var().item())
-    blocks = {f"num_layers_{name}_block": 3 for name in ("encoder", "mid", "decoder")}
-    network = UNet(info, num_scales=scales, base_width=width, group_size=1, **blocks)
-    energy = EnergyModel(Reparameterization(network, info, conversion="inner_product"), info, IdentityCovariance())
-    optimizer = torch.optim.Adam(energy.parameters(), lr=_ADAM["optimizer"]["lr"])
+    mean, variance = x.float().mean().item() / 255, (x.float() / 255).var().item()
+    peer = Theirs(code, tuple(x.shape[1:]), width, scales, mean, variance)
+    optimizer = torch.optim.Adam(peer.network.parameters(), lr=_ADAM["optimizer"]["lr"])
 
     def update(x: Tensor, draw: Draw) -> None:
         y, t = DualScoreMatching().corrupt(x, draw.scale(0))
-        output = energy(ModelInput(noisy=y, noise_level=NoiseLevel(info, variance=t)))
-        space = (output.denoised - x).square().mean((1, 2, 3)) / t
-        target = 1 - (y - x).square().mean((1, 2, 3)) / t
-        loss = (space + (target / 2 - t * output.noise_score / x[0].numel()).square()).mean()
         optimizer.zero_grad()
-        loss.backward()
+        peer.loss(x, y, t).backward()
         optimizer.step()
 
     def current() -> MultiScaleModel:
-        weights = {rename(name, scales, 3): value for name, value in network.state_dict().items()}
-        model.coarse.conditioner.load_state_dict(weights)
+        model.coarse.conditioner.load_state_dict(peer.ours(peer.network.state_dict()))
         return model
 
     return update, current

@@ -1,0 +1,157 @@
+"""Time of one training step of paper B's energy against the authors' code: dual score matching and Adam.
+
+    python tests/benchmarks/steps.py CODE [--width 64] [--size 64] [--channels 3] [--batch 4] [--device cpu]
+
+CODE is a checkout of FlorentinGuth/DualScoreMatching (it needs einops, torchvision and tqdm). Theirs, ours (eager) and
+ours compiled take turns in one process, on the same batch and noise, with the same network (inner product, linear
+embedding); prints the median time of each and the ratio theirs / ours (above 1, mszoo is faster), the largest
+difference of the parameters' gradients relative to theirs, and how long compiling took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from mszoo.hub.paper_b import rename
+from mszoo.model import MultiScaleModel
+from mszoo.objectives import Draw, DualScoreMatching
+from mszoo.recipe import ModelConfig
+from mszoo.training.gradients import CompiledGradients, EagerGradients, Gradients
+from mszoo.training.step import Step
+
+Update = Callable[[], None]
+
+
+class Theirs:
+    """Their network, energy and loss, with their default options for the paper.
+
+    Args:
+        code: the checkout.
+        shape: of the images, (C, H, W), H = W.
+        width, scales: of the U-Net.
+    """
+
+    def __init__(self, code: Path, shape: tuple[int, ...], width: int, scales: int, mean: float, variance: float):
+        sys.path.insert(0, str(code))
+        from data import DatasetInfo  # type: ignore[import-not-found]
+        from networks import EnergyModel, ModelInput, Reparameterization, UNet  # type: ignore[import-not-found]
+        from noise import IdentityCovariance, NoiseLevel  # type: ignore[import-not-found]
+
+        info = DatasetInfo(shape[-1], shape[0], mean, variance)
+        blocks = {f"num_layers_{name}_block": 3 for name in ("encoder", "mid", "decoder")}
+        self.network: nn.Module = UNet(info, num_scales=scales, base_width=width, group_size=1, **blocks)
+        wrapped = Reparameterization(self.network, info, conversion="inner_product")
+        self._energy = EnergyModel(wrapped, info, IdentityCovariance())
+        self._input = lambda y, t: ModelInput(noisy=y, noise_level=NoiseLevel(info, variance=t))
+        self._scales = scales
+
+    def loss(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        output = self._energy(self._input(y, t))
+        space = (output.denoised - x).square().mean((1, 2, 3)) / t
+        target = 1 - (y - x).square().mean((1, 2, 3)) / t
+        return (space + (target / 2 - t * output.noise_score / x[0].numel()).square()).mean()
+
+    def ours(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Their tensors by our names."""
+        return {rename(name, self._scales, 3): value for name, value in values.items()}
+
+
+def ours(gradients: Gradients, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
+    """One training step of ours."""
+    optimizer.zero_grad()
+    gradients(x, Draw(0, 0, list(range(len(x)))))
+    optimizer.step()
+
+
+def clock(update: Update, device: str) -> float:
+    began = time.perf_counter()
+    update()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("code", type=Path)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--scales", type=int, default=3)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--channels", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+
+    torch.manual_seed(0)
+    shape = (given.channels, given.size, given.size)
+    x, draw = torch.rand(given.batch, *shape).to(given.device), Draw(0, 0, list(range(given.batch)))
+    peer = Theirs(given.code, shape, given.width, given.scales, 0.5, 0.06)
+    peer.network.to(given.device)
+    network = {"name": "unet", "width": given.width, "scales": given.scales}
+    config = {"channels": given.channels, "coarse": {"conditioner": network, "head": {"name": "inner_product"}}}
+    y, t = DualScoreMatching().corrupt(x, draw.scale(0))
+
+    def theirs() -> None:
+        optimizer.zero_grad()
+        peer.loss(x, y, t).backward()
+        optimizer.step()
+
+    optimizer = torch.optim.Adam(peer.network.parameters(), lr=5e-4)
+    updates: dict[str, Update] = {"theirs": theirs}
+    gradients: dict[str, dict[str, Tensor]] = {}
+    peer.loss(x, y, t).backward()
+    gradients["theirs"] = peer.ours(
+        {k: p.grad.clone() for k, p in peer.network.named_parameters() if p.grad is not None}
+    )
+    accelerator = Accelerator(cpu=given.device == "cpu")
+    for name in ("eager", "compiled"):
+        model = MultiScaleModel.from_config(ModelConfig.model_validate(config)).to(given.device)
+        model.coarse.conditioner.load_state_dict(peer.ours(peer.network.state_dict()))
+        step = Step(model, [DualScoreMatching()]).to(memory_format=torch.channels_last)
+        taken: Gradients = (
+            EagerGradients(accelerator, step) if name == "eager" else CompiledGradients(accelerator, step)
+        )
+        adam = torch.optim.Adam(step.parameters(), lr=5e-4)
+        began = time.perf_counter()
+        taken(x, Draw(0, 0, list(range(given.batch))))
+        if name == "compiled":
+            print(f"compiled in {time.perf_counter() - began:.0f} s")
+        found = model.coarse.conditioner.named_parameters()
+        gradients[name] = {k: p.grad.clone() for k, p in found if p.grad is not None}
+
+        updates[name] = partial(ours, taken, adam, x)
+    for name in ("eager", "compiled"):
+        gaps = [
+            float((gradients[name][k] - g).norm() / g.norm().clamp_min(1e-12)) for k, g in gradients["theirs"].items()
+        ]
+        print(f"{name}: gradients differ from theirs by at most {max(gaps):.1e} (relative, per tensor)")
+
+    times: dict[str, list[float]] = {name: [] for name in updates}
+    for round in range(given.rounds + 1):
+        for name, update in updates.items():
+            seconds = clock(update, given.device)
+            if round:
+                times[name].append(seconds)
+    theirs_median = statistics.median(times["theirs"])
+    print(
+        f"width {given.width}, {given.channels}x{given.size}x{given.size}, batch {given.batch}, {given.device}, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        print(f"{name:9s} {1000 * median:8.0f} ms a step   theirs / this {theirs_median / median:.2f}")
+
+
+if __name__ == "__main__":
+    main()
