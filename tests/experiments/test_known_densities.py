@@ -1,0 +1,43 @@
+"""Known densities are learned: the cross-entropy falls towards the entropy, and never below it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mszoo.errors import ImageSizeError, UnsupportedError
+from mszoo.experiments.dense import Dense
+from mszoo.experiments.densities import CorrelatedGaussian, Density, GaussianMixture
+from mszoo.experiments.known_densities import DENSITIES, SETTINGS, Setting, compare, train
+
+SMALL: dict[str, Density] = {
+    "gaussian-mixture": GaussianMixture((1, 2, 2), components=3),
+    "correlated-gaussian": CorrelatedGaussian((1, 16, 16), reach=2.0),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_training_closes_most_of_the_gap_to_the_entropy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    density = SMALL[name]
+    setting = Setting(SETTINGS[name].network, 0, SETTINGS[name].training)
+    monkeypatch.setitem(DENSITIES, name, density)
+    gaps = []
+    for steps in (1, 150):
+        rows = compare(name, train(density, setting, steps), times=(0.0, 0.1))
+        assert [row.t for row in rows] == [0.0, 0.1]
+        assert rows[0].learned - rows[0].exact == pytest.approx(rows[0].difference)
+        gaps.append(rows[0].difference)
+    untrained, trained = gaps
+    assert untrained > 0.1
+    assert -0.02 < trained < untrained / 2
+
+
+def test_dense_starts_from_zero_and_names_what_it_cannot_take() -> None:
+    network = Dense((2, 3, 4), width=8, depth=2)
+    y, t = torch.rand(5, 2, 3, 4), torch.full((5,), 0.1)
+    assert network(y, t).shape == y.shape
+    assert not network(y, t).any()
+    with pytest.raises(ImageSizeError, match=r"\(2, 3, 4\) alone, not \(2, 4, 3\)"):
+        network(y.mT, t)
+    with pytest.raises(UnsupportedError, match="noise level"):
+        network(y)
