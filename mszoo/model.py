@@ -62,6 +62,7 @@ class MultiScaleModel(nn.Module):
         self.detail = nn.ModuleList(detail)
         self.coarse = coarse
         self.constants: dict[tuple[int, int, int], Constant] = {}
+        self.largest_t = 1e3  # where an energy's constant is found: within the noise variances it was trained at
         self.folder: Path | None = None  # that it was read from
 
     # ---- building, saving ------------------------------------------------------------------------------------
@@ -105,6 +106,7 @@ class MultiScaleModel(nn.Module):
             "model": self.config(),
             "components": claims_of(p for m in self.modules() if (p := getattr(m, "part", None)) is not None),
             "constants": [asdict(c) for c in self.constants.values()],
+            "largest_t": self.largest_t,
         }
         checkpoint.write(Path(folder), config, self.state_dict(), beside)
 
@@ -165,6 +167,11 @@ class MultiScaleModel(nn.Module):
         if mode:
             self.constants.clear()
         return super().train(mode)
+
+    def load_state_dict(self, *given: Any, **options: Any) -> Any:
+        """See :meth:`torch.nn.Module.load_state_dict`; constants of the energies before are forgotten."""
+        self.constants.clear()
+        return super().load_state_dict(*given, **options)
 
     def decompose(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """Coefficients and condition of every scale, finest first.
@@ -230,7 +237,10 @@ class MultiScaleModel(nn.Module):
         return (self._denoise(y, t) - y) / per_image(t, y)
 
     def energy(self, y: Tensor, t: float | Tensor = 0.0) -> Tensor:
-        """-log p(y | t) in nats up to a constant, (B,), for a single scale with an energy head."""
+        """-log p(y | t) in nats, (B,), for a single scale with an energy head.
+
+        Up to a constant for each size of image, which :meth:`log_prob` adds, unless the head is ``anchored``.
+        """
         return self._energy_head(y).energy(y, _per_image(t, y, "t"))
 
     def time_score(self, y: Tensor, t: float | Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from mszoo.model import MultiScaleModel
 __all__ = ["expected_shapes", "read_model"]
 
 _CONSTANTS = pydantic.TypeAdapter(Annotated[list[Constant], pydantic.Field(max_length=1000), pydantic.FailFast()])
+_POSITIVE = pydantic.TypeAdapter(Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)])
 _MOST_TENSORS = 5000  # of a model: without memory, a thousand take about a second to build
 _LONGEST = 2000  # characters of a message, which quotes what a stranger wrote
 
@@ -57,6 +58,7 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
     try:
         check_claims(config.get("components", []))
         constants = _CONSTANTS.validate_python(config.get("constants", []))
+        largest_t = _POSITIVE.validate_python(config.get("largest_t", 1e3))
         # A part may build tensors that it does not keep, but not many times those it keeps.
         expected = expected_shapes(config["model"], most=min(2 * len(shapes) + 200, _MOST_TENSORS))
     except pydantic.ValidationError as error:
@@ -75,6 +77,7 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
             f"{folder}: weights and {checkpoint.CONFIG} do not match: {_short(error)}"
         ) from error.__cause__
     model.eval().constants.update((c.size, c) for c in constants)
+    model.largest_t = largest_t
     model.folder = folder
     return model.to(device).eval()
 

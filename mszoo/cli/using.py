@@ -87,13 +87,12 @@ def evaluate(
         PsnrRow,
         Result,
         compare,
-        has_density,
         likelihood_of,
         probabilities,
         write_csv,
         write_result,
     )
-    from mszoo.inference import fast
+    from mszoo.inference import fast, has_density
 
     if pixel and out is None:
         raise MszooError("--pixel draws a picture: say where with --out FOLDER")

@@ -68,7 +68,7 @@ class Conditioner(nn.Module, ABC):
         """The condition's channels, then y's: (B, cond_channels + channels, H, W).
 
         Raises:
-            ImageSizeError: a condition that is missing, not asked for, or of another number of channels.
+            ImageSizeError: a condition that is missing, not asked for, or of another size or number of channels.
         """
         given = 0 if cond is None else cond.shape[1]
         if (y.shape[1], given) != (self.channels, self.cond_channels):
@@ -76,4 +76,9 @@ class Conditioner(nn.Module, ABC):
                 f"{type(self).__name__} takes {self.channels} channels of coefficients and {self.cond_channels} "
                 f"of condition, got {y.shape[1]} and {given}"
             )
-        return y if cond is None else torch.cat([cond, y], 1)
+        if cond is None:
+            return y
+        if cond.shape[2:] != y.shape[2:]:
+            sizes = " and ".join("x".join(map(str, z.shape[2:])) for z in (y, cond))
+            raise ImageSizeError(f"coefficients and condition must have one size, got {sizes}")
+        return torch.cat([cond, y], 1)

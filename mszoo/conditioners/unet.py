@@ -124,22 +124,24 @@ class VarianceEmbedding(nn.Module):
         super().__init__()
         self.log = log
         # Paper B's frequencies are float32 values, whatever the network's precision.
-        frequency = torch.exp(-torch.linspace(0, math.log(100), 32))
+        frequency = torch.exp(-torch.linspace(0, math.log(100), 32, dtype=torch.float32))
         self.register_buffer("frequency", math.pi * frequency if log else frequency, persistent=False)
         self.frequency: Tensor
         self.network = nn.Sequential(nn.Linear(64, _FEATURES), nn.SiLU(), nn.Linear(_FEATURES, _FEATURES), nn.SiLU())
 
     def forward(self, t: Tensor) -> Tensor:
-        t = t.to(next(self.network.parameters()).dtype)
+        dtype = next(self.network.parameters()).dtype
+        t = t.to(torch.promote_types(dtype, torch.float32))  # half precision has no t_min
         phase = (t.clamp_min(self.t_min).log() if self.log else t)[:, None] * self.frequency.to(t.dtype)
-        return self.network(torch.cat([phase.cos(), phase.sin()], 1))
+        return self.network(torch.cat([phase.cos(), phase.sin()], 1).to(dtype))
 
 
 class SpatialScale(nn.Module):
     """Paper B's norm: centre each channel over space and give all channels of an image the same variance.
 
     Their mean variance is kept: sqrt(mean_c(v) / (v_c + eps) + eps) multiplies channel c, whose variance is v_c; and so
-    do a learned gain and 1 + a linear function of the noise embedding. Input and output (B, C, H, W).
+    do a learned gain and 1 + a linear function of the noise embedding. Input and output (B, C, H, W); the statistics
+    are taken in float32 at least.
     """
 
     eps = 1e-5
@@ -150,10 +152,11 @@ class SpatialScale(nn.Module):
         self.modulation = nn.Linear(_FEATURES, width)
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
         factor = torch.sqrt(variance.mean(1, keepdim=True) / (variance + self.eps) + self.eps)
         factor = factor * (self.gain * (1 + self.modulation(embedded)))[:, :, None, None]
-        return torch.addcmul(-mean * factor, x, factor)
+        return torch.addcmul(-mean * factor, wide, factor).to(x.dtype)
 
 
 class _Layer(nn.Module):

@@ -3,7 +3,7 @@
 from mszoo.evaluation.comparison import ComparisonRow, compare
 from mszoo.evaluation.denoising import PsnrRow, psnr, psnr_curve, psnr_of
 from mszoo.evaluation.filters import adaptive_filters
-from mszoo.evaluation.probability import ProbabilityRow, has_density, probabilities
+from mszoo.evaluation.probability import ProbabilityRow, probabilities
 from mszoo.evaluation.results import Likelihood, Result, likelihood_of, read_likelihoods, read_results, write_result
 from mszoo.evaluation.tables import write_csv, write_parquet
 
@@ -15,7 +15,6 @@ __all__ = [
     "Result",
     "adaptive_filters",
     "compare",
-    "has_density",
     "likelihood_of",
     "probabilities",
     "psnr",

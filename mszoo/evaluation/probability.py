@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from mszoo.data import ImageDataset
-from mszoo.heads import EnergyHead
 from mszoo.inference import log_prob, normalize
 from mszoo.model import MultiScaleModel
 
-__all__ = ["PIXELS_AT_ONCE", "ProbabilityRow", "cut", "has_density", "probabilities"]
+__all__ = ["PIXELS_AT_ONCE", "ProbabilityRow", "cut", "probabilities"]
 
 PIXELS_AT_ONCE = 2**18
 
@@ -37,12 +36,6 @@ class ProbabilityRow:
     log_prob: float
     db_per_dim: float
     nll: float
-
-
-def has_density(model: MultiScaleModel) -> bool:
-    """Whether log p is known: an energy at every scale, normalized for each condition."""
-    heads = [head for head in model.scales if isinstance(head, EnergyHead)]
-    return len(heads) == len(model.scales) and all(head.normalized for head in heads[:-1])
 
 
 def probabilities(

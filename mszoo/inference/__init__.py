@@ -4,7 +4,7 @@ from mszoo.inference.ascent import Schedule
 from mszoo.inference.denoising import add_noise, denoise_image
 from mszoo.inference.fast import fast
 from mszoo.inference.inverse import solve
-from mszoo.inference.likelihood import log_prob, log_prob_scales, nll, normalize
+from mszoo.inference.likelihood import has_density, log_prob, log_prob_scales, nll, normalize
 from mszoo.inference.operators import Blur, Inpainting, Operator, RandomProjections, SuperResolution
 from mszoo.inference.sampling import downsample, sample, super_resolve
 
@@ -19,6 +19,7 @@ __all__ = [
     "denoise_image",
     "downsample",
     "fast",
+    "has_density",
     "log_prob",
     "log_prob_scales",
     "nll",

@@ -18,10 +18,16 @@ from mszoo.heads import EnergyHead
 from mszoo.heads.normalization import Constant, normalization_constant
 from mszoo.model import MultiScaleModel
 
-__all__ = ["Unit", "log_prob", "log_prob_scales", "nll", "normalize"]
+__all__ = ["Unit", "has_density", "log_prob", "log_prob_scales", "nll", "normalize"]
 
 Unit = Literal["nats", "dB/dim"]
 _UNITS = ("nats", "dB/dim")
+
+
+def has_density(model: MultiScaleModel) -> bool:
+    """Whether log p is known: an energy at every scale, normalized for each condition."""
+    heads = [head for head in model.scales if isinstance(head, EnergyHead)]
+    return len(heads) == len(model.scales) and all(head.normalized for head in heads[:-1])
 
 
 def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
@@ -48,11 +54,12 @@ def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
     shape = model.channels, height, width
     if coarse.normalized:
         return Constant(shape, 0.0, 0.0, math.inf)
-    if model.training:
-        return normalization_constant(coarse, shape, 2.0**model.levels)
-    if shape not in model.constants:
-        model.constants[shape] = normalization_constant(coarse, shape, 2.0**model.levels)
-    return model.constants[shape]
+    if shape in model.constants:
+        return model.constants[shape]
+    found = normalization_constant(coarse, shape, 2.0**model.levels, model.largest_t)
+    if not model.training:
+        model.constants[shape] = found
+    return found
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -79,6 +80,8 @@ class Objective(nn.Module, ABC):
     """Whether it can train a scale that has a condition."""
     needs_energy: bool = False
     """Whether it trains only heads that have an energy."""
+    largest_t: float = math.inf
+    """Largest noise variance it trains at, in the units of its coefficients; infinite if it has none."""
 
     def augment(self, x: Tensor, draw: Draw) -> Tensor:
         """Clean coefficients (B, C, H, W) as training should see them; unchanged unless overridden."""

@@ -22,6 +22,8 @@ from mszoo.objectives.noise import NoiseLevels
 
 __all__ = ["DualScoreMatching", "ScoreMatching"]
 
+# No noise at all, which some distributions draw once in ten million times, has no weight.
+_LEAST = 1e-12
 _PAPER_B = NoiseLevels.model_validate({"psnr": (90, -30)})
 
 
@@ -37,6 +39,7 @@ class ScoreMatching(Objective):
         super().__init__()
         self.noise = noise or _PAPER_B
         self.weight_exponent = weight_exponent
+        self.largest_t = self.noise.max_sigma**2
 
     def corrupt(self, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """See :meth:`Objective.corrupt`."""
@@ -47,7 +50,11 @@ class ScoreMatching(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See :meth:`Objective.loss`. Logs L_space, not weighted."""
         space = space_loss(head.score(y, t, cond), x, y, t)
-        return (t.float().pow(-self.weight_exponent) * space).mean(), {"space": space.detach().mean()}
+        return (self.weight(t) * space).mean(), {"space": space.detach().mean()}
+
+    def weight(self, t: Tensor) -> Tensor:
+        """t^-e, (B,)."""
+        return t.float().clamp_min(_LEAST).pow(-self.weight_exponent)
 
 
 class DualScoreMatching(ScoreMatching):
@@ -85,17 +92,17 @@ class DualScoreMatching(ScoreMatching):
             )
         score, time_score = head.derivatives(y, t, cond)
         space, time = space_loss(score, x, y, t), time_loss(time_score, x, y, t)
-        loss = (t.float().pow(-self.weight_exponent) * (space + self.time_weight * time)).mean()
+        loss = (self.weight(t) * (space + self.time_weight * time)).mean()
         return loss, {"space": space.detach().mean(), "time": time.detach().mean()}
 
 
 def space_loss(score: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
     """L_space of each image, (B,), from the score at y = x + sqrt(t) z."""
-    sigma = per_image(t, y).sqrt()
+    sigma = per_image(t, y).clamp_min(_LEAST).sqrt()
     return (sigma * score + (y - x) / sigma).square().flatten(1).mean(1)
 
 
 def time_loss(time_score: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
     """L_time of each image, (B,), from the time score (B,) at y = x + sqrt(t) z."""
-    noise = ((y - x) / per_image(t, y).sqrt()).square().flatten(1).mean(1)
+    noise = ((y - x) / per_image(t, y).clamp_min(_LEAST).sqrt()).square().flatten(1).mean(1)
     return ((1 - noise) / 2 + t * time_score / x[0].numel()).square()

@@ -108,20 +108,28 @@ class ModelConfig(_Strict):
 
 
 class DatasetConfig(NamedConfig):
-    """A data set, and how its images are cut for training.
+    """A data set, which of its images are used, and how they are cut for training (a test set's are not cut).
 
     Attributes:
         crop: side in pixels of a random square crop; None: whole images, which must then have one size.
         zoom: least and greatest magnification of a crop, drawn log-uniformly (bicubic, with antialiasing): photographs
             look alike at all scales, and a few become many. An image is enlarged more where a crop would not fit.
         flip: mirror left and right at random.
-        limit: train on so many images only, evenly spaced over the set; None: all.
+        part: [k, n] is every n-th image from the k-th (from 0): runs with k = 0 ... n - 1 see disjoint parts.
+        limit: at most so many images, evenly spaced over the set, or its part; None: all.
     """
 
     crop: PositiveInt | None = None
     zoom: tuple[PositiveFloat, PositiveFloat] | None = None
     flip: bool = False
+    part: tuple[pydantic.NonNegativeInt, PositiveInt] | None = None
     limit: PositiveInt | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_of_the_parts(self) -> DatasetConfig:
+        if self.part is not None and self.part[0] >= self.part[1]:
+            raise ValueError(f"part: [{self.part[0]}, {self.part[1]}] has {self.part[1]} parts, counted from 0")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _zoom_of_crops(self) -> DatasetConfig:

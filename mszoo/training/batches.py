@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -24,9 +24,18 @@ from mszoo.objectives import Draw
 from mszoo.objectives.base import keyed_generator
 from mszoo.recipe import DatasetConfig, TrainingConfig
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "choose"]
 
 _ORDER, _CUT = -1, -2  # streams of random numbers, apart from those of the scales
+
+
+def choose(images: Sequence[int], config: DatasetConfig) -> list[int]:
+    """Which of the images are used: those of ``part``, at most ``limit``. Raises :class:`DataError` if none is."""
+    first, parts = config.part or (0, 1)
+    part = images[first::parts]
+    if not part:
+        raise DataError(f"part: [{first}, {parts}] is empty: the set has {len(images)} image(s)")
+    return [part[i] for i in spread(len(part), config.limit)]
 
 
 class Batches:
@@ -34,7 +43,7 @@ class Batches:
 
     Args:
         dataset: full images.
-        cut: ``crop``, ``zoom``, ``flip`` and ``limit``.
+        cut: ``crop``, ``zoom``, ``flip``, ``part`` and ``limit``.
         training: ``batch_size``, ``accumulate``, ``seed`` and ``workers``.
         rank, processes: which share of each batch to read.
 
@@ -104,8 +113,7 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
     def __init__(self, dataset: ImageDataset, cut: DatasetConfig, seed: int) -> None:
         self._dataset, self._crop, self._zoom, self._flip = dataset, cut.crop, cut.zoom, cut.flip
         self._seed = seed
-        used = self._large_enough()
-        self._used = [used[i] for i in spread(len(used), cut.limit)]
+        self._used = choose(self._large_enough(), cut)
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def _large_enough(self) -> list[int]:

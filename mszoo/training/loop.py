@@ -15,10 +15,11 @@ from mszoo.data import ImageDataset
 from mszoo.errors import TrainingError
 from mszoo.evaluation import psnr_of
 from mszoo.hooks import registry
+from mszoo.inference import has_density, normalize
 from mszoo.model import MultiScaleModel
 from mszoo.recipe import Recipe, Source
 from mszoo.training import state
-from mszoo.training.batches import Batches
+from mszoo.training.batches import Batches, choose
 from mszoo.training.check import check
 from mszoo.training.gradients import CompiledGradients, EagerGradients
 from mszoo.training.log import Log
@@ -69,6 +70,7 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
     torch.manual_seed(settings.seed)
     model = MultiScaleModel.from_config(recipe.model)
     objectives = [registry().create("objective", o.name, **o.options) for o in recipe.objectives()]
+    model.largest_t = min(model.largest_t, objectives[-1].largest_t)
     if settings.init is not None:
         start_from(model, settings.init)
     batches = Batches(images, recipe.data.train, settings, rank, processes)
@@ -150,6 +152,8 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
                 if evaluation_due:
                     evaluate(kept, test, recipe, at, log, rank, processes)  # type: ignore[arg-type]
                 if checkpoint_due and main:
+                    if last and model.levels in step.trained and has_density(kept.eval()):
+                        normalize(kept, (x.shape[-2], x.shape[-1]))
                     kept.save_pretrained(out, beside={"recipe.yaml": source.text()})
                 if checkpoint_due:
                     state.save(accelerator, out / "state", at, average)
@@ -164,10 +168,12 @@ def evaluate(
     model: MultiScaleModel, test: ImageDataset, recipe: Recipe, at: int, log: Log, rank: int, processes: int
 ) -> None:
     """PSNR on the test images, which the processes share."""
+    assert recipe.data.test is not None
+    chosen = choose(range(len(test)), recipe.data.test)
     for sigma in recipe.evaluation.sigmas:
-        mine = [psnr_of(model, test[i], sigma, 0, i) for i in range(rank, len(test), processes)]
-        noisy, denoised = (sum(column) / len(test) for column in zip(*gather_object(mine), strict=True))
-        log.write("evaluation", at, sigma=sigma, noisy=noisy, psnr=denoised, images=len(test))
+        mine = [psnr_of(model, test[i], sigma, 0, i) for i in chosen[rank::processes]]
+        noisy, denoised = (sum(column) / len(chosen) for column in zip(*gather_object(mine), strict=True))
+        log.write("evaluation", at, sigma=sigma, noisy=noisy, psnr=denoised, images=len(chosen))
         log.say(f"{recipe.name}: step {at}, sigma {sigma:.3g}: {noisy:.2f} -> {denoised:.2f} dB")
 
 

@@ -160,3 +160,31 @@ def test_it_is_not_blind() -> None:
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(OptionsError, match="conditioner 'unet'"):
         mszoo.create("conditioner", "unet", 1, 0, **options)
+
+
+@every_embedding
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_without_noise_is_finite(dtype: torch.dtype, embedding: str) -> None:
+    network = build(embedding=embedding)
+    y, _, _ = inputs(network)
+    t = torch.tensor([0.0, 0.1, 0.0])
+    output = network.to(dtype)(y.to(dtype), t.to(dtype))
+    assert output.dtype == dtype
+    assert output.isfinite().all()
+
+
+def test_frequencies_do_not_depend_on_the_default_precision() -> None:
+    usual = VarianceEmbedding().frequency
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(VarianceEmbedding().frequency, usual)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_condition_of_another_size_is_refused() -> None:
+    network = build(3, 1)
+    y, t, cond = inputs(network)
+    assert cond is not None
+    with pytest.raises(ImageSizeError, match="one size, got 8x12 and 4x6"):
+        network(y, t, cond[..., :4, :6])

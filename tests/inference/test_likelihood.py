@@ -150,3 +150,36 @@ def test_models_without_a_density_say_why():
         chain(2).log_prob(torch.rand(1, 1, 8, 10))
     with pytest.raises(ImageSizeError, match="takes images"):
         chain(2).log_prob(torch.rand(1, 3, 8, 8))
+
+
+@pytest.mark.filterwarnings("ignore:the constant")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_network_of_any_precision_gets_its_constant(dtype):
+    config = {
+        "channels": 1,
+        "coarse": {"conditioner": {"name": "unet", "width": 4, "scales": 1}, "head": "inner_product"},
+    }
+    model = mszoo.MultiScaleModel.from_config(config).eval()
+    x = torch.rand(2, 1, 8, 8)
+    expected = model.double().log_prob(x.double())
+    model.constants.clear()
+    found = model.to(dtype).log_prob(x.to(dtype))
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-4, torch.bfloat16: 0.1}[dtype]
+    torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_an_untrained_energy_says_that_its_constant_is_uncertain():
+    with pytest.warns(UserWarning, match=r"uncertain by .* at t = 7: the energy was trained too little"):
+        normalization_constant(chain(0, head="inner_product").coarse, (1, 8, 8), t=7.0)
+
+
+@pytest.mark.filterwarnings("ignore:the constant")
+def test_other_weights_have_another_constant(tmp_path):
+    model, other = (chain(0, head="inner_product") for _ in range(2))
+    before, after = normalize(model, (8, 8)), normalize(other, (8, 8))
+    assert before.value != after.value
+    model.load_state_dict(other.state_dict())
+    assert normalize(model, (8, 8)).value == after.value
+    model.largest_t = 10.0
+    model.save_pretrained(tmp_path)
+    assert mszoo.load(tmp_path).largest_t == 10.0

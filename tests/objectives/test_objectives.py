@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 import mszoo
 from mszoo.conditioners import BiasFreeCNN
 from mszoo.errors import OptionsError
-from mszoo.heads import Head
+from mszoo.heads import EnergyHead, Head
 from mszoo.objectives import Draw
 from mszoo.objectives.noise import NoiseLevels
 
@@ -156,6 +156,15 @@ def test_impossible_noise_is_refused(name: str, noise: dict[str, Any], key: str)
         mszoo.create("objective", name, noise=noise)
 
 
+def test_psnr_gives_the_range_of_sigma() -> None:
+    levels = NoiseLevels.model_validate({"psnr": [90, -30]})
+    sigma = levels.sigma(torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64))
+    assert (-20 * torch.log10(sigma)).tolist() == pytest.approx([90, 60, -30])
+    assert NoiseLevels.model_validate({"psnr": [-30, 90]}) == levels
+    with pytest.raises(ValueError, match="leave them out"):
+        NoiseLevels.model_validate({"psnr": [90, -30], "max_sigma": 1.0})
+
+
 # ---- objectives ----------------------------------------------------------------------------------------------
 
 
@@ -238,3 +247,49 @@ def test_the_weight_is_a_power_of_each_images_sigma():
         torch.testing.assert_close(loss, (4 * t.sqrt() ** -exponent).mean())
     loss, _ = mszoo.create("objective", "denoising", weight_exponent=1.0).loss(Off(), x, x, torch.zeros(3), None)
     assert loss.isfinite()
+
+
+class Guess(EnergyHead):
+    """An energy whose derivatives are given."""
+
+    def __init__(self, score: Tensor, time_score: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.given = score, time_score
+
+    def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+    def derivatives(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.given
+
+    def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        return self.given[0]
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, -1.0])
+@pytest.mark.parametrize("time_weight", [0.0, 1.0, 10.0])
+def test_dual_score_matching_weighs_its_terms(exponent: float, time_weight: float) -> None:
+    x, t = torch.rand(3, 2, 4, 4, dtype=torch.float64), torch.tensor([1e-4, 0.25, 9.0], dtype=torch.float64)
+    z, d = torch.randn_like(x), 32
+    sigma = t.sqrt()[:, None, None, None]
+    off, slow = torch.tensor([0.1, 0.2, 0.3]).double(), torch.tensor([1.0, -2.0, 3.0]).double()
+    # Targets: -z / sigma for the score, (|z|^2 - d) / 2 t for the time score; missed by off / sigma, d slow / t.
+    head = Guess((off[:, None, None, None] - z) / sigma, (z.flatten(1).square().sum(1) - d) / (2 * t) + d * slow / t)
+    dual = mszoo.create("objective", "dual_score_matching", weight_exponent=exponent, time_weight=time_weight)
+    loss, logs = dual.loss(head, x, x + sigma * z, t, None)
+    expected = t**-exponent * (off.square() + time_weight * slow.square())
+    torch.testing.assert_close(loss, expected.mean())
+    assert logs["space"].item() == pytest.approx(off.square().mean().item())
+    assert logs["time"].item() == pytest.approx(slow.square().mean().item())
+    single, _ = mszoo.create("objective", "score_matching", weight_exponent=exponent).loss(
+        head, x, x + sigma * z, t, None
+    )
+    torch.testing.assert_close(single, (t**-exponent * off.square()).mean())
+
+
+@pytest.mark.parametrize("name", ["score_matching", "dual_score_matching"])
+def test_no_noise_at_all_is_no_fault(name: str) -> None:
+    x, t = torch.rand(3, 1, 4, 4), torch.tensor([0.0, 0.1, 0.0])
+    loss, _ = mszoo.create("objective", name).loss(Guess(torch.ones_like(x), torch.ones(3)), x, x, t, None)
+    assert loss.isfinite()
+    assert mszoo.create("objective", name).largest_t == pytest.approx(1e3)

@@ -157,3 +157,12 @@ def test_a_diverging_run_stops_and_says_so(tmp_path):
     assert done.returncode == 1
     assert "training.optimizer.lr" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:the constant")
+def test_the_constant_is_found_within_the_noise_of_training(tmp_path):
+    out = run("smoke-energy", tmp_path, "model.coarse.head=inner_product", "training.steps=6")
+    model = mszoo.load(out)
+    constant = model.constants[(1, 32, 32)]
+    assert constant.t == model.largest_t == pytest.approx(10)  # PSNR -10 dB
+    assert constant.error > 0

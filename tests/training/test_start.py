@@ -97,18 +97,24 @@ def test_images_smaller_than_the_crop_are_named_and_left_out(tmp_path):
         Batches(images, DatasetConfig(name="image_folder", crop=64), training)
 
 
-def test_limit_keeps_a_few_images_spread_over_the_set(tmp_path):
+def test_part_and_limit_keep_a_few_images_spread_over_the_set(tmp_path):
     folder = write_images(tmp_path / "images", *[16] * 10)
     images = mszoo.create("dataset", "image_folder", 1, path=str(folder))
 
-    def seen(limit: int | None) -> set[int]:
-        config = DatasetConfig(name="image_folder", limit=limit)
+    def seen(limit: int | None, part: tuple[int, int] | None = None) -> set[int]:
+        config = DatasetConfig(name="image_folder", limit=limit, part=part)
         drawn = Batches(images, config, TrainingConfig(steps=20, batch_size=2)).steps(0, 20)
         return {i for x, _ in drawn for row in x for i in range(10) if torch.equal(row, images[i])}
 
     assert seen(3) == {0, 3, 6}
     assert seen(1) == {0}
     assert seen(None) == seen(50) == set(range(10))
+    assert seen(None, (0, 3)) == {0, 3, 6, 9}
+    assert seen(2, (2, 3)) == {2, 5}
+    with pytest.raises(DataError, match=re.escape("part: [10, 11] is empty: the set has 10 image(s)")):
+        seen(None, (10, 11))
+    with pytest.raises(ValueError, match="2 parts, counted from 0"):
+        seen(None, (2, 2))
 
 
 def test_zoom_magnifies_crops_and_enlarges_small_images(tmp_path):
