@@ -204,6 +204,11 @@ def _measurements(facts: Facts) -> list[str]:
             f"dimension** ({r.db_per_dim:.3f} dB per dimension), a density at the 8-bit values without dequantization, "
             f"which bounds no code length. `{_command(facts, r)}`"
         )
+    for c in facts.model.constants.values():
+        found.append(
+            f"The constant that normalizes its energy was found at noise variance {c.t:g}, for images of "
+            f"{c.size[1]} x {c.size[2]} pixels: {c.value:.2f} nats, standard error {c.error:.2g}."
+        )
     return found
 
 

@@ -71,6 +71,7 @@ def make(setting: str, width: int, scales: int) -> MultiScaleModel:
 @torch.no_grad()
 def measure(model: MultiScaleModel, x: Tensor) -> tuple[float, float, float]:
     """Test losses in space and time, and bits per dimension."""
+    model.constants.clear()  # of other weights
     head, objective = model.coarse, DualScoreMatching()
     space = time_ = bits = 0.0
     parts = x.split(250)

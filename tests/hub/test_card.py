@@ -14,6 +14,8 @@ from huggingface_hub.repocard_data import ModelCardData
 from mszoo.evaluation import read_likelihoods, read_results
 from mszoo.hub import packaged_models
 from mszoo.hub.pushing import publication, push
+from mszoo.inference import normalize
+from mszoo.model import MultiScaleModel
 from tests.hub.helpers import REPO, build, save
 from tests.hub.server import HubServer
 
@@ -109,3 +111,13 @@ def test_a_card_without_measurements_says_so(tmp_path: Path) -> None:
     assert not [name for name in files if name.startswith(".eval_results/")]
     assert data_of(files["README.md"]).eval_results is None
     assert "None were made before it was published." in files["README.md"].decode()
+
+
+@pytest.mark.filterwarnings("ignore:the constant")
+def test_a_card_tells_how_well_the_constant_of_an_energy_is_known(tmp_path: Path) -> None:
+    energy = {"conditioner": {"name": "unet", "width": 4, "scales": 1}, "head": "inner_product"}
+    model = MultiScaleModel.from_config({"coarse": energy}).eval()
+    constant = normalize(model, (16, 24))
+    text = publication(save(model, tmp_path / "energy"), REPO)["README.md"].decode()
+    assert "found at noise variance 1000, for images of 16 x 24 pixels" in text
+    assert f"{constant.value:.2f} nats, standard error {constant.error:.2g}." in text
