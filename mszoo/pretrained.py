@@ -27,7 +27,7 @@ from mszoo.errors import CheckpointError, MszooError, OptionsError, UnsupportedE
 from mszoo.heads.normalization import Constant
 from mszoo.model import MultiScaleModel
 
-__all__ = ["expected_shapes", "read_model"]
+__all__ = ["difference", "expected_shapes", "read_model"]
 
 _CONSTANTS = pydantic.TypeAdapter(Annotated[list[Constant], pydantic.Field(max_length=1000), pydantic.FailFast()])
 _POSITIVE = pydantic.TypeAdapter(Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)])
@@ -68,7 +68,7 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
         raise CheckpointError(f"{folder}: its {checkpoint.CONFIG} cannot be built: {_short(error)}") from None
     try:
         if expected is not None and expected != shapes:
-            raise RuntimeError(_difference(expected, shapes))
+            raise RuntimeError(difference(expected, shapes))
         build = MultiScaleModel.from_config if expected is not None else _bounded(shapes)
         model = build(config["model"])
         model.load_state_dict(checkpoint.read_tensors(folder))
@@ -158,7 +158,7 @@ def _short(error: Exception) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
-def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
+def difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
     """The first few tensors that are missing, unknown or of another shape, and how many more."""
     faults = [f"{name} is missing" for name in expected if name not in found]
     faults += [f"{name} is not of this model" for name in found if name not in expected]

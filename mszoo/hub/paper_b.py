@@ -3,6 +3,9 @@
 Their ``model.pth.tar`` is a pickle of Python objects of all sorts, with the weights among them; ``args.json`` beside
 it says what they mean. Nothing of the pickle is run: only tensors and plain containers are built, and of anything else
 an empty stand-in that knows its name.
+
+Most options of their network leave every tensor's shape unchanged, but not what it computes: ``args.json`` alone tells
+that a network is paper B's, so an option that ours does not have is refused.
 """
 
 from __future__ import annotations
@@ -12,17 +15,20 @@ import collections
 import json
 import pickle
 import re
+import reprlib
 import types
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mszoo.conditioners import UNet
-from mszoo.errors import CheckpointError
+from mszoo.checkpoint import read_text
+from mszoo.errors import CheckpointError, MszooError
 from mszoo.model import MultiScaleModel
+from mszoo.pretrained import difference, expected_shapes
 
 __all__ = ["convert", "rename"]
 
@@ -31,12 +37,44 @@ _BLOCK = r"(encoder\.\d+|decoder\.\d+|middle_block)"
 _CONVOLUTION = re.compile(rf"{_PREFIX}{_BLOCK}\.(\d+)\.weight\Z")
 _MODULATION = re.compile(rf"{_PREFIX}{_BLOCK}\.(\d+)\.conditioning_embedding\.(weight|bias)\Z")
 _EMBEDDING = re.compile(rf"{_PREFIX}noise_var_embedding\.time_embed\.([02])\.(weight|bias)\Z")
-# model and conversion in args.json, and our head
-_HEADS = {
-    ("EnergyModel", "inner_product"): "inner_product",
-    ("EnergyModel", "squared_norm"): "squared_norm",
-    ("DenoiserModel", None): "score",
+
+# model and reparam_kwargs in args.json, and our head
+_HEADS = [
+    ("EnergyModel", {"conversion": "inner_product"}, "inner_product"),
+    ("EnergyModel", {"conversion": "squared_norm"}, "squared_norm"),
+    ("DenoiserModel", {"output_scaling": 1, "residual": True}, "score"),
+]
+# network_kwargs in args.json: what our unet computes, whatever the tensors ...
+_COMPUTED = {
+    "group_size": 1,
+    "num_groups": None,
+    "noise_conditioning": True,
+    "t_min": 1,
+    "t_max": 100,
+    "kernel_size": 3,
+    "padding": 1,
+    "non_linearity": "GELU",
+    "normalization": "Normalization",
+    "homogeneous": True,
+    "learnable": True,
+    "conditioning_shift": False,
+    "center": True,
+    "normalize_by": "stddev",
+    "preserve_scale": False,
+    "eps": 1e-5,
+    "symmetric_eps": False,
+    "use_statistics": "input",
+    "momentum": 0.9,
 }
+# ... and the authors' defaults of the size, and of the one option above whose default is not the paper's
+_DEPTHS = ("num_layers_encoder_block", "num_layers_mid_block", "num_layers_decoder_block")
+_DEFAULTS = {"num_scales": 3, "base_width": 64, **dict.fromkeys(_DEPTHS, 2), "group_size": 8}
+# what else in args.json changes the network or its denoiser, where it is set
+_REFUSED_ARGS = {
+    "embed_noise_level_in_range": "the range of its noise embedding is that of its noise levels, and ours is 1 to 100",
+    "noise_covariance": "its noise is coloured, and ours is white",
+}
+_LARGEST_ARGS, _LONGEST_OPTIONS = 2**16, 1000  # bytes, and characters; theirs have 1300 and 120
 
 
 def convert(path: Path) -> tuple[MultiScaleModel, list[str]]:
@@ -52,26 +90,26 @@ def convert(path: Path) -> tuple[MultiScaleModel, list[str]]:
         CheckpointError: a file that is no such checkpoint, or a network that is not paper B's U-Net.
     """
     path = path / "model.pth.tar" if path.is_dir() else path
-    head = _head(path.parent / "args.json")
+    described = path.parent / "args.json"
+    args = _arguments(described)
+    head, options = _head(described, args), _options(described, args, "network_kwargs")
     tensors, refused = _read(path)
-    model = MultiScaleModel.from_config(
-        {"channels": _channels(path, tensors), "coarse": {"conditioner": _options(path, tensors), "head": head}}
-    )
-    network = model.coarse.conditioner
-    assert isinstance(network, UNet)
-    scales, depth = len(network.encoder), len(network.encoder[0])  # type: ignore[arg-type]
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        try:
-            renamed[rename(name, scales, depth)] = tensor.float()
-        except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from None
-    expected = network.state_dict()
-    for name, tensor in expected.items():
-        if name not in renamed or renamed[name].shape != tensor.shape:
-            found = f"of shape {tuple(renamed[name].shape)}" if name in renamed else "missing"
-            raise CheckpointError(f"{path}: the tensor for {name} is {found}, {tuple(tensor.shape)} is expected")
-    network.load_state_dict(renamed)
+    channels, width = _channels_and_width(path, tensors)
+    scales, depth = _blocks(tensors)
+    _check(described, options, {"num_scales": scales, "base_width": width, **dict.fromkeys(_DEPTHS, depth)})
+    network = {"name": "unet", "width": width, "scales": scales, "depth": depth}
+    config = {"channels": channels, "coarse": {"conditioner": network, "head": head}}
+    try:
+        renamed = {f"coarse.conditioner.{rename(k, scales, depth)}": v.float() for k, v in tensors.items()}
+        expected = expected_shapes(config)
+    except MszooError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    assert expected is not None  # our own parts can be built without memory
+    found = {name: tuple(tensor.shape) for name, tensor in renamed.items()}
+    if found != expected:
+        raise CheckpointError(f"{path}: its tensors are not paper B's: {difference(expected, found)}")
+    model = MultiScaleModel.from_config(config)
+    model.load_state_dict(renamed)
     return model.eval(), refused
 
 
@@ -103,27 +141,86 @@ def rename(name: str, scales: int, depth: int) -> str:
     raise CheckpointError(f"tensor {name!r} is not one of paper B's")
 
 
-def _head(path: Path) -> str:
-    """Our head's name, from args.json."""
+def _arguments(path: Path) -> dict[str, Any]:
+    """What args.json holds."""
     try:
-        args = json.loads(path.read_text(encoding="utf-8"))
-        given = args["network"], args["model"], ast.literal_eval(args["reparam_kwargs"])
+        args = json.loads(read_text(path, _LARGEST_ARGS))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: it says what the network's output means") from None
-    except (OSError, ValueError, KeyError, TypeError, SyntaxError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
-    network, model, options = given
-    if network != "UNet":
-        raise CheckpointError(f"{path}: the network is a {network}; only paper B's UNet can be converted")
-    options = dict(options)
-    conversion = options.pop("conversion", None)
-    plain = {"output_scaling": 1, "residual": True} if model == "DenoiserModel" else {}
-    if (model, conversion) not in _HEADS or options != plain:
+    for name in ("network", "model", "network_kwargs", "reparam_kwargs"):
+        if not isinstance(args, dict) or name not in args:
+            raise CheckpointError(f"{path} is not of the authors' training: it has no {name}")
+    if args["network"] != "UNet":
+        network = reprlib.repr(args["network"])
+        raise CheckpointError(f"{path}: the network is {network}; only paper B's UNet can be converted")
+    for name, reason in _REFUSED_ARGS.items():
+        if args.get(name):
+            raise CheckpointError(f"{path}: {name} is {reprlib.repr(args[name])}: {reason}")
+    return args
+
+
+def _options(path: Path, args: dict[str, Any], name: str) -> dict[str, Any]:
+    """Keyword arguments in args.json: an object, or the text of a Python dict or of a JSON object."""
+    options = args[name]
+    with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        if isinstance(options, str) and len(options) <= _LONGEST_OPTIONS:
+            options = ast.literal_eval(_Literal().visit(ast.parse(options.strip(), mode="eval")))
+    if not isinstance(options, dict):
+        given = reprlib.repr(options)
         raise CheckpointError(
-            f"{path}: {model} with reparam_kwargs {args['reparam_kwargs']} is none of paper B's: an EnergyModel with "
-            f"conversion inner_product or squared_norm, or a DenoiserModel with output_scaling 1 and residual"
+            f"{path}: {name} cannot be read: {given} is no dict of plain values, as {{'group_size': 1}}"
         )
-    return _HEADS[model, conversion]
+    return options
+
+
+class _Literal(ast.NodeTransformer):
+    """Turns an expression of the authors' into a literal: ``dict(non_linearity=nn.ReLU)`` into a dict with "ReLU"."""
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant({"true": True, "false": False, "null": None}.get(node.id, node.id))  # JSON's names
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        return ast.Constant(node.attr)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
+            return node
+        keys: list[ast.expr | None] = [ast.Constant(k.arg) for k in node.keywords]
+        return self.visit(ast.Dict(keys, [k.value for k in node.keywords]))
+
+
+def _head(path: Path, args: dict[str, Any]) -> str:
+    """Our head's name."""
+    given = _options(path, args, "reparam_kwargs")
+    effective = {k: v for k, v in given.items() if v is not None and v is not False}  # as all are by default
+    for model, options, head in _HEADS:
+        if (args["model"], effective) == (model, options):
+            return head
+    raise CheckpointError(
+        f"{path}: {reprlib.repr(args['model'])} with reparam_kwargs {reprlib.repr(given)} is none of paper B's: "
+        f"an EnergyModel with conversion inner_product or squared_norm, or a DenoiserModel with output_scaling 1 and "
+        f"residual"
+    )
+
+
+def _check(path: Path, given: dict[str, Any], size: dict[str, int]) -> None:
+    """Refuse network_kwargs of a network that is not of this size, or computes something else than ours."""
+    ours = {**_COMPUTED, **size}
+    for name, value in {**_DEFAULTS, **given}.items():
+        if name in ours and value == ours[name]:
+            continue
+        if name in size:
+            why = f"the tensors have {size[name]}"
+        elif name in ours:
+            why = f"only networks with {name} = {ours[name]!r}, as paper B's, can be converted"
+        else:
+            why = "paper B's UNet has no such option"
+        default = "" if name in given else " (not given: the authors' default)"
+        raise CheckpointError(
+            f"{path}: network_kwargs: {reprlib.repr(name)} is {reprlib.repr(value)}{default}, but {why}"
+        )
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
@@ -151,8 +248,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, *_MALFORMED) as error:
         raise CheckpointError(f"{path} is no PyTorch file ({type(error).__name__}: {error})") from None
     state = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
+    ):
         raise CheckpointError(f"{path} holds no state_dict of tensors")
+    if sum(tensor.nbytes for tensor in state.values()) > path.stat().st_size:  # strides of 0, or shared memory
+        raise CheckpointError(f"{path}: its tensors are larger than the file")
     return dict(state), list(dict.fromkeys(refused))
 
 
@@ -175,11 +278,11 @@ class _Refused:
         pass
 
 
-def _shape(path: Path, tensors: dict[str, Tensor], name: str) -> tuple[int, ...]:
-    for key, tensor in tensors.items():
-        if re.fullmatch(_PREFIX + re.escape(name), key) and tensor.ndim == 4:
-            return tuple(tensor.shape)
-    raise CheckpointError(f"{path} has no four-dimensional tensor {name}: it is not paper B's UNet")
+def _channels_and_width(path: Path, tensors: dict[str, Tensor]) -> tuple[int, int]:
+    for name, tensor in tensors.items():
+        if re.fullmatch(rf"{_PREFIX}encoder\.0\.0\.weight", name) and tensor.ndim == 4:
+            return tensor.shape[1], tensor.shape[0]
+    raise CheckpointError(f"{path} has no four-dimensional tensor encoder.0.0.weight: it is not paper B's UNet")
 
 
 def _blocks(tensors: dict[str, Tensor]) -> tuple[int, int]:
@@ -188,13 +291,3 @@ def _blocks(tensors: dict[str, Tensor]) -> tuple[int, int]:
     scales = {m[1] for m in places}
     depth = {int(m[2]) for m in places if m[1] == "encoder.0" and int(m[2]) % 3 == 0}
     return len(scales), len(depth)
-
-
-def _channels(path: Path, tensors: dict[str, Tensor]) -> int:
-    return _shape(path, tensors, "encoder.0.0.weight")[1]
-
-
-def _options(path: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    scales, depth = _blocks(tensors)
-    width = _shape(path, tensors, "encoder.0.0.weight")[0]
-    return {"name": "unet", "width": width, "scales": scales, "depth": depth}
