@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.progress import track
 
 from mszoo.cli.output import Device, console, errors, print_error, table
+
+if TYPE_CHECKING:
+    from mszoo.data import ImageDataset
+    from mszoo.evaluation import ProbabilityRow
 
 
 class Format(str, Enum):
@@ -30,27 +37,54 @@ def log_prob(
 ) -> None:
     """How probable images are: log p in dB per dimension, and bits per dimension, most probable first.
 
-    Bits per dimension are those of the density at the 8-bit values, no bound on a code length.
+    Bits per dimension are those of the density at the 8-bit values, no bound on a code length. Images too small for
+    the model are named and skipped; those without a finite log p are named and stand last, in the table only.
     """
     import mszoo
-    from mszoo.errors import MszooError
+    from mszoo.errors import DataError, ImageSizeError, MszooError
     from mszoo.evaluation import plots, probabilities, write_csv, write_parquet
+    from mszoo.evaluation.tables import import_pyarrow
 
+    if format is Format.parquet:
+        import_pyarrow()  # whatever hinders writing is said before the measuring
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     loaded = mszoo.load(model, device)
-    rows: list[Any] = []
-    places: dict[str, tuple[Any, int]] = {}
+    found: list[tuple[ProbabilityRow, ImageDataset, int]] = []
     for path in images:
         try:
             data = mszoo.create("dataset", "image_folder", loaded.channels, path=path)
-        except MszooError as error:  # name it, go on with the rest
+            numbers = {data.label(i): i for i in range(len(data))}
+            for row in track(probabilities(loaded, data), path, total=len(data), console=errors, transient=True):
+                found.append((row, data, numbers[row.image]))
+        except (DataError, ImageSizeError) as error:  # name it, go on with the rest
             print_error(str(error))
-            continue
-        places |= {data.label(i): (data, i) for i in range(len(data))}
-        measured = probabilities(loaded, data)
-        rows += track(measured, f"{path}", total=len(data), console=errors, transient=True)
-    if not rows:
-        raise MszooError("no image could be read")
-    rows.sort(key=lambda row: -row.db_per_dim)
+    if not found:
+        raise MszooError("no image could be measured")
+    finite = [one for one in found if math.isfinite(one[0].db_per_dim)]
+    finite.sort(key=lambda one: one[0].db_per_dim, reverse=True)
+    others = [row for row, _, _ in found if not math.isfinite(row.db_per_dim)]
+    rows = [row for row, _, _ in finite] + others
+    _print(rows, show)
+    if others:
+        named = ", ".join(row.image for row in others[:show]) + (", ..." if len(others) > show else "")
+        warnings.warn(f"{len(others)} image(s) have no finite log p: {named}", stacklevel=1)
+    if finite:
+        mean = [sum(getattr(row, name) for row, _, _ in finite) / len(finite) for name in ("db_per_dim", "nll")]
+        console.print(f"{len(finite)} image(s), mean {mean[0]:.3f} dB/dim, {mean[1]:.4f} bits/dim (8-bit convention)")
+    if out is None:
+        return
+    write = write_csv if format is Format.csv else write_parquet
+    write(rows, out / f"log-prob.{format.value}")
+    if finite:
+        plots.plot_histogram({"images": [row.db_per_dim for row, _, _ in finite]}, out / "log-prob.png")
+        titled = [[(f"{row.db_per_dim:.2f}", data[i]) for row, data, i in end] for end in plots.ends(finite, show)]
+        plots.plot_images(titled, out / "most-and-least.png")
+    console.print(f"wrote {escape(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
+
+
+def _print(rows: Sequence[Any], show: int) -> None:
+    """The first and the last rows."""
     shown = table("", "image", "size", "dB/dim", "bits/dim")
     for rank, row in enumerate(rows, 1):
         if rank <= show or rank > len(rows) - show:
@@ -59,15 +93,3 @@ def log_prob(
         elif rank == show + 1:
             shown.add_row("...")
     console.print(shown)
-    mean = [sum(getattr(row, name) for row in rows) / len(rows) for name in ("db_per_dim", "nll")]
-    console.print(f"{len(rows)} image(s), mean {mean[0]:.3f} dB/dim, {mean[1]:.4f} bits/dim (8-bit convention)")
-    if out is None:
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    write = write_csv if format is Format.csv else write_parquet
-    write(rows, out / f"log-prob.{format.value}")
-    plots.plot_histogram([row.db_per_dim for row in rows], out / "log-prob.png")
-    ends = [rows[:show], rows[-show:]] if len(rows) > show else [rows]
-    named = [[(f"{row.db_per_dim:.2f}", places[row.image]) for row in end] for end in ends]
-    plots.plot_images([[(title, data[i]) for title, (data, i) in end] for end in named], out / "most-and-least.png")
-    console.print(f"wrote {escape(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)

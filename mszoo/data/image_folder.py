@@ -90,8 +90,8 @@ class ImageFolder(ImageDataset):
         return self._sizes[i]
 
     def label(self, i: int) -> str:
-        """The file's path (inside the zip file, its name there)."""
-        return self._names[i]
+        """The file's path; in a zip file, that of the zip file and the name there: ``photos.zip/img/0.png``."""
+        return f"{self._path}/{self._names[i]}" if self._zipped else self._names[i]
 
     def _members(self) -> list[str]:
         try:
@@ -105,7 +105,7 @@ class ImageFolder(ImageDataset):
         image, (rows, columns) = self._read(i), self._border
         height, width = image.shape[-2:]
         if height <= 2 * rows or width <= 2 * columns:
-            raise DataError(f"{self._names[i]} is {height}x{width}: nothing is left inside its border")
+            raise DataError(f"{self.label(i)} is {height}x{width}: nothing is left inside its border")
         return image[..., rows : height - rows, columns : width - columns].contiguous()
 
     def _read(self, i: int) -> Tensor:

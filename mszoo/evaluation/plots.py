@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -11,7 +12,9 @@ from torch import Tensor
 from mszoo.data.images import encode
 from mszoo.evaluation.comparison import ComparisonRow
 
-__all__ = ["plot_filters", "plot_histogram", "plot_images", "plot_noise_levels", "plot_receptive_fields"]
+__all__ = ["ends", "plot_filters", "plot_histogram", "plot_images", "plot_noise_levels", "plot_receptive_fields"]
+
+_T = TypeVar("_T")
 
 
 def plot_noise_levels(rows: Sequence[ComparisonRow], path: Path) -> None:
@@ -52,14 +55,27 @@ def plot_receptive_fields(rows: Sequence[ComparisonRow], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def plot_histogram(values: Sequence[float], path: Path) -> None:
-    """How often each log p in dB per dimension occurs."""
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
+def plot_histogram(values: Mapping[str, Sequence[float]], path: Path) -> None:
+    """How often each log p in dB per dimension occurs among the first images; a tick for every one of the others.
+
+    As many bins as the square root of the number of images.
+    """
+    figure = Figure(figsize=(7, 3.8), layout="constrained")
     axes = figure.subplots()
-    axes.hist(values, bins=min(60, max(5, round(len(values) ** 0.5) * 2)), color="C0")
+    (name, first), *others = values.items()
+    axes.hist(first, bins="sqrt", color="C0", alpha=0.8, label=name)
+    below = -0.03 * axes.get_ylim()[1]
+    for i, (kind, numbers) in enumerate(others, 1):
+        axes.plot(numbers, [i * below] * len(numbers), "|", color=f"C{i}", markersize=9, label=kind)
     axes.set(xlabel="log p (dB per dimension)", ylabel="images")
+    axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
+
+
+def ends(ordered: Sequence[_T], count: int) -> list[Sequence[_T]]:
+    """The first ``count`` and the last; one row of all where there are no more."""
+    return [ordered[:count], ordered[-count:]] if len(ordered) > count else [ordered]
 
 
 def plot_images(rows: Sequence[Sequence[tuple[str, Tensor]]], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor
 
 from mszoo.data import ImageDataset
+from mszoo.errors import ImageSizeError
 from mszoo.inference import log_prob, normalize
 from mszoo.model import MultiScaleModel
 
-__all__ = ["PIXELS_AT_ONCE", "ProbabilityRow", "cut", "probabilities"]
+__all__ = ["PIXELS_AT_ONCE", "ProbabilityRow", "cut", "large_enough", "probabilities"]
 
 PIXELS_AT_ONCE = 2**18
 
@@ -43,7 +45,8 @@ def probabilities(
 ) -> Iterator[ProbabilityRow]:
     """log p of every image, in batches of images of one size, in the order in which their batches are full.
 
-    Sides are cut to multiples that the model can split; see :meth:`MultiScaleModel.unit`.
+    Sides are cut to multiples of what the model can split, :attr:`MultiScaleModel.unit`; an image with a smaller side
+    is named in a warning and skipped.
 
     Args:
         model: with an energy head at every scale, in eval mode.
@@ -52,7 +55,7 @@ def probabilities(
 
     Raises:
         UnsupportedError: the model has no density.
-        ImageSizeError: an image smaller than the model can take.
+        ImageSizeError: all images are smaller than the model can take.
     """
     device = next(model.parameters()).device
     waiting: dict[tuple[int, ...], list[tuple[int, Tensor]]] = {}
@@ -64,7 +67,7 @@ def probabilities(
             decibels, bits = 10 * nats / (d * math.log(10)), 8 - nats / (d * math.log(2))
             yield ProbabilityRow(images.label(i), image.shape[1], image.shape[2], nats, decibels, bits)
 
-    for i in range(len(images)):
+    for i in large_enough(images, model.unit):
         image = cut(images[i], model.unit)
         normalize(model, (image.shape[-2], image.shape[-1]))  # a model without a density says so at once
         size = together or max(1, PIXELS_AT_ONCE // (image.shape[-2] * image.shape[-1]))
@@ -76,8 +79,24 @@ def probabilities(
         yield from measure(batch)
 
 
+def large_enough(images: ImageDataset, unit: int) -> list[int]:
+    """The numbers of the images with no side below ``unit``; each of the others is named in a warning.
+
+    Raises:
+        ImageSizeError: there are only others.
+    """
+    sizes = [images.size(i) for i in range(len(images))]
+    small = [f"{images.label(i)} is {h}x{w}" for i, (h, w) in enumerate(sizes) if min(h, w) < unit]
+    if len(small) == len(sizes):
+        shown = ", ".join(small[:5]) + (", ..." if len(small) > 5 else "")
+        raise ImageSizeError(f"no image has the {unit}x{unit} pixels that the model needs: {shown}")
+    for image in small:
+        warnings.warn(f"skipped: {image}, the model needs {unit}x{unit}", stacklevel=2)
+    return [i for i, size in enumerate(sizes) if min(size) >= unit]
+
+
 def cut(image: Tensor, unit: int) -> Tensor:
-    """The middle of an image (C, H, W), its sides multiples of ``unit`` as large as it has them, at least one."""
-    height, width = (max(unit, side // unit * unit) for side in image.shape[-2:])
-    top, left = max(0, (image.shape[-2] - height) // 2), max(0, (image.shape[-1] - width) // 2)
+    """The middle of an image (C, H, W), its sides the largest multiples of ``unit``."""
+    height, width = (side // unit * unit for side in image.shape[-2:])
+    top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
     return image[:, top : top + height, left : left + width]

@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mszoo.checkpoint import replace_file
 from mszoo.errors import UnsupportedError
@@ -16,7 +16,7 @@ from mszoo.errors import UnsupportedError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["write_csv", "write_parquet"]
+__all__ = ["import_pyarrow", "write_csv", "write_parquet"]
 
 
 def write_csv(rows: Sequence[DataclassInstance], path: Path) -> None:
@@ -30,10 +30,15 @@ def write_csv(rows: Sequence[DataclassInstance], path: Path) -> None:
 
 def write_parquet(rows: Sequence[DataclassInstance], path: Path) -> None:
     """Write dataclasses of one kind as a Parquet table. Raises :class:`UnsupportedError` without pyarrow."""
+    pyarrow = import_pyarrow()
+    table = pyarrow.Table.from_pylist([asdict(row) for row in rows])
+    replace_file(path, lambda p: pyarrow.parquet.write_table(table, p))
+
+
+def import_pyarrow() -> Any:
+    """The module that writes Parquet. Raises :class:`UnsupportedError` without it."""
     try:
-        pyarrow = importlib.import_module("pyarrow")
-        parquet = importlib.import_module("pyarrow.parquet")
+        importlib.import_module("pyarrow.parquet")
+        return importlib.import_module("pyarrow")
     except ImportError:
         raise UnsupportedError("Parquet needs pyarrow: pip install 'mszoo[data]', or write .csv") from None
-    table = pyarrow.Table.from_pylist([asdict(row) for row in rows])
-    replace_file(path, lambda p: parquet.write_table(table, p))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mszoo.data import ImageDataset, spread
-from mszoo.evaluation.probability import PIXELS_AT_ONCE, cut
+from mszoo.evaluation.probability import PIXELS_AT_ONCE, cut, large_enough
 from mszoo.inference import log_prob
 from mszoo.model import MultiScaleModel
 from mszoo.objectives import Draw, DualScoreMatching
@@ -19,8 +19,12 @@ __all__ = ["batches", "decibels", "dual_loss", "evenly"]
 
 
 def evenly(images: ImageDataset, count: int, model: MultiScaleModel) -> list[Tensor]:
-    """At most ``count`` images (C, H, W), evenly spaced over the set, their sides cut to what the model can split."""
-    return [cut(images[i], model.unit) for i in spread(len(images), count)]
+    """At most ``count`` images (C, H, W), evenly spaced over the set, their sides cut to what the model can split.
+
+    Those that are too small for it are named in warnings; :class:`ImageSizeError` if all are.
+    """
+    used = large_enough(images, model.unit)
+    return [cut(images[used[i]], model.unit) for i in spread(len(used), count)]
 
 
 def batches(images: Sequence[Tensor]) -> Iterator[Tensor]:

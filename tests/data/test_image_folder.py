@@ -101,7 +101,7 @@ def test_folders_are_searched_to_the_bottom_in_natural_order(images: Path) -> No
 
 def test_zip_files(zipped: Path) -> None:
     dataset = folder_of(zipped)
-    assert [dataset.label(i) for i in range(4)] == NAMES
+    assert [dataset.label(i) for i in range(4)] == [f"{zipped}/{name}" for name in NAMES]
     assert values(dataset) == [20, 70, 120, 170]
 
 
