@@ -21,6 +21,7 @@ Out = Annotated[Path | None, typer.Option(help="Folder for table and plot; by de
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps; by default the experiment's.")]
 Data = Annotated[str, typer.Option(help="Images: a folder, zip file or glob.")]
 Count = Annotated[int, typer.Option(min=1, help="At most so many images, evenly spaced over the data.")]
+_Draw = Callable[[Path], None]
 
 
 @app.command("scale-mixture")
@@ -185,18 +186,21 @@ def denoisers(
 
 @app.command()
 def histogram(model: ModelName, data: Data, images: Count = 1000, out: Out = None, device: Device = "cpu") -> None:
-    """log p of images, and of what is none: constants, noise, shuffled pixels."""
-    from mszoo.experiments.histogram import plot, strangers, summary
+    """log p of images, and of what is none: constants, noise, shuffled pixels. A picture shows some of each."""
+    from mszoo.evaluation.plots import plot_histogram, plot_images
+    from mszoo.experiments.histogram import measure, sheet, strangers, summary
 
     loaded = _load(model, device)
     chosen = _images(data, loaded, images)
-    rows, values = summary(loaded, {"images": chosen, **strangers(chosen)})
+    measured = measure(loaded, {"images": chosen, **strangers(chosen)})
+    rows, values = summary(measured), {name: [value for value, _ in kind] for name, kind in measured.items()}
     shown = table("images", "count", "mean dB/dim", "median", "deviation", "least", "greatest")
     for row in rows:
         numbers = row.mean, row.median, row.deviation, row.least, row.greatest
         shown.add_row(row.images, str(row.count), *(f"{v:.3f}" for v in numbers))
     console.print(shown)
-    _write("histogram", out, rows, lambda path: plot(values, path))
+    pictures = sheet(measured)
+    _write("histogram", out, rows, lambda path: plot_histogram(values, path), lambda path: plot_images(pictures, path))
 
 
 def _load(name: str, device: str) -> Any:
@@ -212,11 +216,13 @@ def _images(path: str, model: Any, count: int) -> Any:
     return evenly(mszoo.create("dataset", "image_folder", model.channels, path=path), count, model)
 
 
-def _write(name: str, out: Path | None, rows: Sequence[Any], plot: Callable[[Path], None]) -> None:
+def _write(name: str, out: Path | None, rows: Sequence[Any], plot: _Draw, images: _Draw | None = None) -> None:
     from mszoo.evaluation import write_csv
 
     folder = out or Path("experiments") / name
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(rows, folder / f"{name}.csv")
     plot(folder / f"{name}.png")
+    if images is not None:
+        images(folder / f"{name}-images.png")
     console.print(f"wrote {escape(', '.join(sorted(str(p) for p in folder.iterdir())))}", soft_wrap=True)

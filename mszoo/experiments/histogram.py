@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import statistics
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from operator import itemgetter
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
+from mszoo.data import spread
+from mszoo.errors import UnsupportedError
+from mszoo.evaluation.plots import ends
 from mszoo.experiments.images import decibels
 from mszoo.model import MultiScaleModel
 
-__all__ = ["Summary", "plot", "strangers", "summary"]
+__all__ = ["Measured", "Summary", "measure", "sheet", "strangers", "summary"]
+
+Measured = dict[str, list[tuple[float, Tensor]]]
+"""For each kind of image: log p in dB per dimension and the image (C, H, W), the least probable first."""
 
 
 @dataclass(frozen=True)
@@ -47,33 +55,39 @@ def strangers(like: Sequence[Tensor]) -> dict[str, list[Tensor]]:
     }
 
 
-def summary(model: MultiScaleModel, kinds: dict[str, list[Tensor]]) -> tuple[list[Summary], dict[str, Tensor]]:
-    """Rows and values of each kind of image (C, H, W)."""
-    values = {name: decibels(model, images) for name, images in kinds.items()}
-    rows = [
-        Summary(
-            name,
-            len(v),
-            v.mean().item(),
-            v.median().item(),
-            v.std(correction=0).item(),
-            v.min().item(),
-            v.max().item(),
-        )
-        for name, v in values.items()
-    ]
-    return rows, values
+def measure(model: MultiScaleModel, kinds: Mapping[str, Sequence[Tensor]]) -> Measured:
+    """log p of each kind of image (C, H, W). Images without a finite one are left out, counted in a warning.
+
+    Raises:
+        UnsupportedError: no image has a finite log p.
+    """
+    measured: Measured = {}
+    for name, images in kinds.items():
+        pairs = zip(decibels(model, images).tolist(), images, strict=True)
+        finite = sorted((pair for pair in pairs if math.isfinite(pair[0])), key=itemgetter(0))
+        if len(finite) < len(images):
+            missing = len(images) - len(finite)
+            warnings.warn(f"{name}: {missing} of {len(images)} have no finite log p, left out", stacklevel=2)
+        if finite:
+            measured[name] = finite
+    if not measured:
+        raise UnsupportedError("the model gives no image a finite log p")
+    return measured
 
 
-def plot(values: dict[str, Tensor], path: Path) -> None:
-    """Histogram of the first kind; a tick for every image of the others."""
-    figure = Figure(figsize=(7, 3.8), layout="constrained")
-    axes = figure.subplots()
-    (name, first), *others = values.items()
-    axes.hist(first.numpy(), bins=min(60, max(5, round(len(first) ** 0.5) * 2)), label=name, color="C0", alpha=0.8)
-    for i, (kind, v) in enumerate(others, 1):
-        axes.plot(v, torch.full_like(v, -0.03 * i * axes.get_ylim()[1]), "|", color=f"C{i}", markersize=9, label=kind)
-    axes.set(xlabel="log p (dB per dimension)", ylabel="images")
-    axes.legend()
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+def summary(measured: Measured) -> list[Summary]:
+    """A row for each kind."""
+    rows = []
+    for name, kind in measured.items():
+        v = [value for value, _ in kind]
+        middle = statistics.fmean(v), statistics.median(v), statistics.pstdev(v)
+        rows.append(Summary(name, len(v), *middle, v[0], v[-1]))
+    return rows
+
+
+def sheet(measured: Measured, count: int = 8) -> list[list[tuple[str, Tensor]]]:
+    """Rows of titled images: ``count`` of the first kind's least and most probable, then some of each other kind."""
+    (first, kind), *others = measured.items()
+    rows = [(first, end) for end in ends(kind, count)]
+    rows += [(name, [members[i] for i in spread(len(members), count)]) for name, members in others]
+    return [[(f"{name}\n{value:.2f}", image) for value, image in row] for name, row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,33 @@ def test_table_and_plot(
         assert len(list(csv.reader(handle))) == rows + 1
     assert min(Image.open(tmp_path / f"{name}.png").size) > 100
     assert f"{name}.png" in printed
+
+
+@pytest.mark.parametrize(
+    "words", [["transformations", "MODEL"], ["denoisers", "MODEL", "MODEL"], ["histogram", "MODEL"]]
+)
+def test_an_image_that_is_too_small_is_skipped(mszoo_command, data: Path, tmp_path: Path, words: list) -> None:
+    scale = {"conditioner": CONDITIONER, "head": {"name": "anchored", "levels": 0}}
+    config = {"coarse": scale, "basis": "haar", "levels": 1, "detail": scale}  # sides are multiples of 2
+    mszoo.MultiScaleModel.from_config(config).save_pretrained(tmp_path / "model")
+    shutil.copytree(data, tmp_path / "data")
+    Image.new("L", (9, 1)).save(tmp_path / "data" / "1b.png")
+    given = [w.replace("MODEL", str(tmp_path / "model")) for w in words]
+    tables = []
+    for folder in (data, tmp_path / "data"):
+        code, _, complaints = mszoo_command("experiment", *given, "--data", folder, "--out", tmp_path)
+        assert code == 0, complaints
+        assert ("1b.png is 1x9" in complaints) == (folder != data)
+        tables.append((tmp_path / f"{words[0]}.csv").read_text())
+    assert tables[0] == tables[1]
+
+
+def test_the_histogram_shows_pictures(mszoo_command, model: Path, data: Path, tmp_path: Path) -> None:
+    code, printed, complaints = mszoo_command("experiment", "histogram", model, "--data", data, "--out", tmp_path)
+    assert code == 0, complaints
+    assert "histogram-images.png" in printed
+    width, height = Image.open(tmp_path / "histogram-images.png").size
+    assert min(width, height) > 400  # four rows
 
 
 @pytest.mark.parametrize(

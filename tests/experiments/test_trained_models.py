@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 from PIL import Image
 
 import mszoo
+from mszoo.errors import UnsupportedError
+from mszoo.evaluation.plots import plot_histogram
 from mszoo.experiments import denoisers, dimensionality, generalization, histogram, transformations
-from mszoo.experiments.images import batches, decibels, dual_loss
+from mszoo.experiments.images import batches, decibels, dual_loss, evenly
 
 from .conftest import MEAN, VARIANCE, gaussian_model
 
@@ -106,13 +109,53 @@ def test_denoisers_are_held_against_the_best(gaussian: mszoo.MultiScaleModel) ->
 def test_histogram_tells_images_from_others(
     gaussian: mszoo.MultiScaleModel, images: list[torch.Tensor], tmp_path: Path
 ) -> None:
-    kinds = {"images": images, **histogram.strangers(images)}
-    rows, values = histogram.summary(gaussian, kinds)
-    found = {row.images: row for row in rows}
+    measured = histogram.measure(gaussian, {"images": images, **histogram.strangers(images)})
+    found = {row.images: row for row in histogram.summary(measured)}
     assert found["images"].count == 8
     assert found["images"].mean == pytest.approx(sum(map(exact, images)) / 8, abs=1e-3)
     assert found["constant"].greatest > found["images"].greatest  # the mode
     assert found["uniform noise"].mean < found["images"].mean
     assert found["shuffled pixels"].mean == pytest.approx(sum(map(exact, images[:5])) / 5, abs=1e-3)
-    histogram.plot(values, tmp_path / "plot.png")
+    plot_histogram({name: [value for value, _ in kind] for name, kind in measured.items()}, tmp_path / "plot.png")
     assert min(Image.open(tmp_path / "plot.png").size) > 200
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 20])
+def test_pictures_bear_their_own_numbers(
+    gaussian: mszoo.MultiScaleModel, images: list[torch.Tensor], count: int
+) -> None:
+    rows = histogram.sheet(histogram.measure(gaussian, {"images": images, **histogram.strangers(images)}), count)
+    for row in rows:
+        assert 0 < len(row) <= max(count, 8)
+        assert [float(title.split("\n")[1]) for title, _ in row] == pytest.approx([exact(x) for _, x in row], abs=6e-3)
+    kinds = [title.split("\n")[0] for row in rows for title, _ in row[:1]]
+    assert kinds == ["images"] * (2 if count < 8 else 1) + ["constant", "uniform noise", "shuffled pixels"]
+    ordered = sorted(images, key=exact)
+    assert torch.equal(rows[0][0][1], ordered[0])
+    assert torch.equal(rows[kinds.index("constant") - 1][-1][1], ordered[-1])
+
+
+def test_images_without_a_finite_log_p_are_counted_and_left_out(
+    gaussian: mszoo.MultiScaleModel, images: list[torch.Tensor]
+) -> None:
+    nothing = torch.full((1, 8, 8), math.nan)
+    with pytest.warns(UserWarning, match="images: 2 of 10 have no finite log p"):
+        measured = histogram.measure(gaussian, {"images": [nothing, *images, nothing], "constant": images})
+    assert histogram.summary(measured)[0] == replace(histogram.summary(measured)[1], images="images")
+    with pytest.warns(UserWarning, match="none: 1 of 1"):
+        assert list(histogram.measure(gaussian, {"none": [nothing], "some": images})) == ["some"]
+    with pytest.warns(UserWarning, match="1 of 1"), pytest.raises(UnsupportedError, match="no image a finite log p"):
+        histogram.measure(gaussian, {"images": [nothing]})
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 50])
+def test_chosen_images_are_large_enough(gaussian: mszoo.MultiScaleModel, tmp_path: Path, count: int) -> None:
+    gaussian.coarse.conditioner.unit = 4  # type: ignore[assignment]
+    for i in range(14):
+        Image.new("L", (5, 3) if i % 2 else (9, 4 + i), color=10 * i).save(tmp_path / f"{i}.png")
+    with pytest.warns(UserWarning, match="needs 4x4") as caught:
+        chosen = evenly(mszoo.create("dataset", "image_folder", 1, path=str(tmp_path)), count, gaussian)
+    assert {Path(str(w.message).split(" is ")[0]).name for w in caught} == {f"{i}.png" for i in range(1, 14, 2)}
+    kept = [2 * (i * 7 // min(count, 7)) for i in range(min(count, 7))]
+    assert [round(x[0, 0, 0].item() * 25.5) for x in chosen] == kept
+    assert [x.shape for x in chosen] == [(1, (4 + i) // 4 * 4, 8) for i in kept]
