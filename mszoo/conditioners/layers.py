@@ -14,6 +14,7 @@ __all__ = [
     "BatchScale",
     "ChannelScale",
     "ContrastConv",
+    "LogWaves",
     "NoiseEmbedding",
     "Norm",
     "activate",
@@ -133,25 +134,41 @@ class _NoScale(nn.Identity):
         super().__init__()
 
 
-class NoiseEmbedding(nn.Module):
-    """Features of the noise variance: cosines and sines of log t, then a small network.
+class LogWaves(nn.Module):
+    """Cosines and sines of log t, (B,) -> (B, 32).
 
-    t is clamped to at least ``t_min``, below which the embedding is constant: t = 0 is legal.
-
-    Args:
-        features: length of the output, (B,) -> (B, features).
+    t is clamped to at least ``t_min``, below which they are constant: t = 0 is legal.
     """
 
+    features = 32
     t_min = 1e-9
     t_max = 1e4
 
-    def __init__(self, features: int = 64) -> None:
+    def __init__(self) -> None:
         super().__init__()
         # log t spans about 30 nats; the wavelengths go from twice that down to 2.
-        self.register_buffer("frequency", torch.logspace(-1, math.log10(math.pi), 16), persistent=False)
+        frequency = torch.logspace(-1, math.log10(math.pi), self.features // 2)
+        self.register_buffer("frequency", frequency, persistent=False)
         self.frequency: Tensor
-        self.network = nn.Sequential(nn.Linear(32, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU())
 
     def forward(self, t: Tensor) -> Tensor:  # noqa: D102
-        phase = torch.log(t.clamp(self.t_min, self.t_max))[:, None] * self.frequency
-        return self.network(torch.cat([phase.cos(), phase.sin()], 1))
+        dtype = self.frequency.dtype
+        t = t.to(torch.promote_types(dtype, torch.float32))  # half precision has no t_min
+        phase = torch.log(t.clamp(self.t_min, self.t_max))[:, None] * self.frequency.to(t.dtype)
+        return torch.cat([phase.cos(), phase.sin()], 1).to(dtype)
+
+
+class NoiseEmbedding(nn.Module):
+    """Features of the noise variance: waves of its logarithm, then a small network. (B,) -> (B, 64)."""
+
+    features = 64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waves = LogWaves()
+        self.network = nn.Sequential(
+            nn.Linear(LogWaves.features, self.features), nn.SiLU(), nn.Linear(self.features, self.features), nn.SiLU()
+        )
+
+    def forward(self, t: Tensor) -> Tensor:  # noqa: D102
+        return self.network(self.waves(t))

@@ -127,7 +127,7 @@ def train(
         progress: called after each step.
     """
     torch.manual_seed(seed)
-    head = AnchoredEnergy(setting.network(density.shape), levels=setting.levels)
+    head = AnchoredEnergy(setting.network(density.shape), levels=setting.levels, offset=True)
     model = MultiScaleModel(density.shape[0], head)
     settings = setting.training.model_copy(update={"steps": steps or setting.training.steps})
     generator = torch.Generator().manual_seed(seed)

@@ -22,10 +22,11 @@ from typing import Annotated
 
 import pydantic
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mszoo.bases import Basis
 from mszoo.conditioners.base import Conditioner
+from mszoo.conditioners.layers import LogWaves
 from mszoo.errors import OptionsError
 from mszoo.heads.base import EnergyHead, no_autocast, per_image
 from mszoo.hooks import registry
@@ -47,6 +48,9 @@ class AnchoredEnergy(EnergyHead):
         basis: orthonormal wavelet basis of the Gaussian.
         levels: how often the Gaussian's bands split the image; 0: one variance per channel (for details, which a
             wavelet basis has split already).
+        offset: add d s(t) to the product, with s learned. The product vanishes at y' = 0: alone it hardly makes images
+            near the mean more probable than under the Gaussian. Only the time score knows of s: it needs
+            ``dual_score_matching``.
     """
 
     normalized = True
@@ -57,12 +61,14 @@ class AnchoredEnergy(EnergyHead):
         *,
         basis: str = "db4",
         levels: Annotated[int, pydantic.Field(ge=0, le=10)] = 4,
+        offset: bool = False,
     ) -> None:
         super().__init__(conditioner)
         self.basis: Basis = registry().create("basis", basis)
         if any(True for _ in self.basis.parameters()):
             raise OptionsError("head 'anchored'", [(("basis",), f"{basis} is learned; the Gaussian needs a fixed one")])
         channels = conditioner.channels
+        self.offset = _Offset() if offset else None
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("detail_variance", torch.ones(levels, 3 * channels))
         self.register_buffer("low_variance", torch.ones(channels))
@@ -112,6 +118,8 @@ class AnchoredEnergy(EnergyHead):
         output = self.conditioner(scaled, t, cond)
         with no_autocast(y):
             correction = (scaled.to(wide) * output.to(wide)).flatten(1).sum(1) / 2
+            if self.offset is not None:
+                correction = correction + y[0].numel() * self.offset(t).to(wide)
             return self.gaussian(y.to(wide), t.to(wide)) + v / (v + t) * correction
 
     def _levels(self, y: Tensor) -> int:
@@ -127,6 +135,19 @@ class AnchoredEnergy(EnergyHead):
         for detail in self.detail_variance[levels:].flip(0):
             low = (low + detail.reshape(3, -1).sum(0)) / 4
         return low
+
+
+class _Offset(nn.Module):
+    """s(t), (B,) -> (B,): waves of log t, zero at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waves, self.last = LogWaves(), nn.Linear(LogWaves.features, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, t: Tensor) -> Tensor:
+        return self.last(self.waves(t))[:, 0]
 
 
 def _gaussian(c: Tensor, variance: Tensor, t: Tensor) -> Tensor:

@@ -221,3 +221,19 @@ def test_statistics_travel_with_the_checkpoint() -> None:
     other.load_state_dict(head.state_dict())
     y, t = torch.rand(2, 3, 8, 8), torch.tensor([0.0, 0.1])
     assert torch.equal(other.energy(y, t), head.energy(y, t))
+
+
+def test_the_offset_is_learned_by_the_time_score_and_closes_at_large_noise() -> None:
+    plain, head = build(2, levels=1).double(), build(2, levels=1, offset=True).double()
+    head.load_state_dict(plain.state_dict(), strict=False)
+    y, t = torch.randn(5, 2, 8, 8, dtype=torch.float64), torch.tensor([0.0, 1e-3, 0.1, 1.0, 1e6]).double()
+    assert torch.equal(head.energy(y, t), plain.energy(y, t))
+    assert head.offset is not None
+    torch.nn.init.normal_(head.offset.last.weight)
+    difference = head.energy(y, t) - plain.energy(y, t)
+    assert (difference[:4].abs() > 0.01).all()
+    assert difference[4].abs() < 1e-2
+    torch.testing.assert_close(head.score(y, t), plain.score(y, t))
+    h = 1e-5 * t[1:4]
+    slope = (head.energy(y[1:4], t[1:4] + h) - head.energy(y[1:4], t[1:4] - h)) / (2 * h)
+    torch.testing.assert_close(head.time_score(y[1:4], t[1:4]), -slope, rtol=1e-5, atol=1e-5)
