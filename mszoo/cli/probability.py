@@ -72,6 +72,9 @@ def log_prob(
     if finite:
         mean = [sum(getattr(row, name) for row, _, _ in finite) / len(finite) for name in ("db_per_dim", "nll")]
         console.print(f"{len(finite)} image(s), mean {mean[0]:.3f} dB/dim, {mean[1]:.4f} bits/dim (8-bit convention)")
+    for c in loaded.constants.values():
+        size = "x".join(map(str, c.size[1:]))
+        console.print(f"the constant of {size} images: standard error {c.error:.2g} nats, at noise variance {c.t:g}")
     if out is None:
         return
     write = write_csv if format is Format.csv else write_parquet

@@ -22,6 +22,7 @@ from mszoo.heads.base import EnergyHead
 __all__ = ["Constant", "normalization_constant"]
 
 _PRECISE = 0.01  # nats per dimension, 0.04 dB
+_NUMBERS_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,17 @@ def normalization_constant(
         size: channels, height and width.
         white: value of a white pixel (2^J for the coarsest image of J levels, in orthonormal units).
         t: noise variance, far above the images' but within the range of training (paper B: 1000).
-        draws: noise images to average over, all at once.
+        draws: noise images to average over.
         seed: of the draws.
     """
     weight, d, variance = next(head.parameters()), math.prod(size), t + white**2 / 12
-    z = torch.randn(draws, *size, generator=torch.Generator().manual_seed(seed)).to(weight)
-    energy = head.energy(white / 2 + math.sqrt(variance) * z, torch.full_like(z[:, 0, 0, 0], t)).double()
-    values = (z.double().square().flatten(1).sum(1) + d * math.log(2 * math.pi * variance)) / 2 - energy
+    generator, gaps = torch.Generator().manual_seed(seed), []
+    together = max(1, _NUMBERS_AT_ONCE // d)
+    for first in range(0, draws, together):
+        z = torch.randn(min(together, draws - first), *size, generator=generator).to(weight)
+        energy = head.energy(white / 2 + math.sqrt(variance) * z, torch.full_like(z[:, 0, 0, 0], t)).double()
+        gaps.append((z.double().square().flatten(1).sum(1) + d * math.log(2 * math.pi * variance)) / 2 - energy)
+    values = torch.cat(gaps)
     found = Constant(size, values.mean().item(), values.std().item() / math.sqrt(draws), t)
     if not found.error < _PRECISE * d:
         warnings.warn(

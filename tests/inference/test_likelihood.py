@@ -104,6 +104,7 @@ def test_the_chain_rule_sums_over_scales(levels, channels):
     assert normalize(model, (16, 24)).t == math.inf
 
 
+@pytest.mark.filterwarnings("ignore:the constant")
 def test_a_coarse_scale_without_an_anchor_gets_its_constant():
     model = chain(1, head="inner_product")
     constant = normalize(model, (16, 16))
@@ -116,6 +117,7 @@ def test_a_coarse_scale_without_an_anchor_gets_its_constant():
     )
 
 
+@pytest.mark.filterwarnings("ignore:the constant")
 def test_constants_are_kept_in_the_checkpoint_and_forgotten_in_training(tmp_path):
     model = chain(0, head="inner_product")
     first = normalize(model, (8, 8))
