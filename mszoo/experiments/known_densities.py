@@ -79,7 +79,7 @@ def _local(receptive_field: int, width: int, depth: int) -> Network:
 
 
 SETTINGS = {
-    "white-gaussian": Setting(_local(5, 8, 3), 4, _training(100, 16)),
+    "white-gaussian": Setting(_local(5, 8, 3), 4, _training(300, 16)),
     "correlated-gaussian": Setting(_local(13, 16, 6), 4, _training(1000, 16)),
     "gaussian-mixture": Setting(Dense, 0, _training(1500, 256), time_weight=1.0),
     "laplacians": Setting(_local(5, 32, 5), 0, _training(1500, 128)),
