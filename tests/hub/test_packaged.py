@@ -58,3 +58,14 @@ def test_unknown_models():
     with pytest.raises(CheckpointError, match=r"no config\.json"):
         mszoo.load(Path(__file__).parent)
     assert set(mszoo.list_models("photo*")) <= set(packaged_models())
+
+
+def test_cifar10_grey_energy_finds_photographs_probable_and_noise_not():
+    model = mszoo.load("cifar10-grey-energy")
+    photographs = mszoo.create("dataset", "photographs", 1, split="test")
+    small = torch.stack([torch.nn.functional.adaptive_avg_pool2d(x[:, :160, :160], 32) for x in photographs])
+    order = torch.randperm(1024, generator=torch.Generator().manual_seed(0))
+    shuffled = small.flatten(2)[..., order].reshape(small.shape)
+    for likely, unlikely in ((small, shuffled), (shuffled, torch.rand_like(small))):
+        assert (model.log_prob(likely, "dB/dim") > model.log_prob(unlikely, "dB/dim") + 5).all()
+    assert model.nll(small).mean() < 7  # bits/dim; 8 is that of images uniform in [0, 1]
