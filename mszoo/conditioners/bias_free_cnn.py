@@ -111,7 +111,9 @@ class BiasFreeCNN(Conditioner):
         self.norms = nn.ModuleList(make_norm(norm, width) for _ in self.inner)
         self.last = convolution(width, channels, 3)
         self.embedding = NoiseEmbedding() if noise_embedding else None
-        self.modulations = nn.ModuleList(_modulation(64, width) for _ in self.inner if noise_embedding)
+        self.modulations = nn.ModuleList(
+            _modulation(NoiseEmbedding.features, width) for _ in self.inner if noise_embedding
+        )
 
     @property
     def receptive_field(self) -> int | None:
