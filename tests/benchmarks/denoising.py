@@ -33,7 +33,8 @@ def theirs(code: Path, checkpoints: Path, multi_scale: bool) -> Denoise:
     if not multi_scale:
         flat = read_trained_params(init_BF_CNN_RF(RF=13), checkpoints / "flat_rf13.pt")
         return lambda y: y - flat(y)
-    networks = {"low": read_trained_params(init_BF_CNN(), checkpoints / "low_40x40.pt")}
+    networks: dict[str | int, torch.nn.Module] = {}
+    networks["low"] = read_trained_params(init_BF_CNN(), checkpoints / "low_40x40.pt")
     for j in (0, 1):
         networks[j] = read_trained_params(init_BF_CNN_RF(RF=13, coarse=False), checkpoints / f"rf13_scale{j}.pt")
     cpu = torch.device("cpu")

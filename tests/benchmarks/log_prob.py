@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     model = mszoo.load(given.model)
-    bare: list[float] = []
+    bare: list[float] = []  # images a second
     command: list[float] = []
     for _ in range(given.rounds):
         began = time.perf_counter()
@@ -40,16 +40,17 @@ def main() -> None:
             began = time.perf_counter()
             for part in parts:
                 model.coarse.conditioner(part, torch.zeros(len(part)), None)
-            bare.append(time.perf_counter() - began)
+            bare.append(count / (time.perf_counter() - began))
         began = time.perf_counter()
         rows = list(probabilities(model, data))
-        command.append(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        command.append(len(rows) / seconds)
         print(
-            f"{count} images: bare {count / bare[-1]:.0f} images/s; log-prob {len(rows) / command[-1]:.0f} images/s, "
-            f"{len(rows) / (command[-1] + opened):.0f} with reading and decoding ({opened:.1f} s)",
+            f"{count} images: bare {bare[-1]:.0f} images/s; log-prob {command[-1]:.0f} images/s, "
+            f"{len(rows) / (seconds + opened):.0f} with reading and decoding ({opened:.1f} s)",
             flush=True,
         )
-    ratio = (len(rows) / statistics.median(command)) / (count / statistics.median(bare))
+    ratio = statistics.median(command) / statistics.median(bare)
     print(f"log-prob / bare forward: {ratio:.2f}")
 
 

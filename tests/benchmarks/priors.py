@@ -80,7 +80,7 @@ def fine_energy(x: Tensor) -> float:
 def inpaint(model: mszoo.MultiScaleModel, images: list[Tensor], mean_of: int) -> None:
     rows = []
     for i, x in enumerate(images):
-        operator = Inpainting.random_pixels(tuple(x.shape[-2:]), 0.5, seed=i)
+        operator = Inpainting.random_pixels((x.shape[-2], x.shape[-1]), 0.5, seed=i)
         found = model.solve(operator.forward(x), operator, generator=i, mean_of=mean_of)
         peer = skimage.restoration.inpaint_biharmonic(operator.forward(x)[0, 0].numpy(), ~operator.mask.numpy())
         rows.append(report(f"image {i}", x, found, torch.from_numpy(peer).float()[None, None], operator))
@@ -90,7 +90,7 @@ def inpaint(model: mszoo.MultiScaleModel, images: list[Tensor], mean_of: int) ->
 def project(model: mszoo.MultiScaleModel, images: list[Tensor], mean_of: int) -> None:
     rows = []
     for i, x in enumerate(images):
-        operator = RandomProjections((1, *x.shape[-2:]), 0.1, seed=i)
+        operator = RandomProjections((1, x.shape[-2], x.shape[-1]), 0.1, seed=i)
         found = model.solve(operator.forward(x), operator, generator=i, mean_of=mean_of)
         rows.append(report(f"image {i}", x, found, ista(operator, x), operator))
     summary(f"10% random projections, mean of {mean_of} solution(s)", "ISTA, best threshold", rows)
