@@ -30,7 +30,7 @@ class ImageFolder(ImageDataset):
     Args:
         channels: 1 or 3; files are converted.
         path: a folder (searched through all its subfolders), a ``.zip`` file, a glob such as ``"data/*/*.png"``, or one
-            image file.
+            image file; ``~`` is the home folder.
         grey: how colour becomes grey: ``luma`` (Pillow's weights) or ``mean`` (of red, green and blue: paper A's).
         border: rows cut off at the top and at the bottom, and columns left and right.
 
@@ -51,6 +51,7 @@ class ImageFolder(ImageDataset):
         self._border = border
         if channels not in (1, 3):
             raise DataError(f"image files have 1 or 3 channels, the model has {channels}")
+        path = os.path.expanduser(path)
         self._path = Path(path)
         self._zip: tuple[int, zipfile.ZipFile] | None = None  # process and its open file
         self._cache: dict[int, Tensor] = {}
@@ -137,6 +138,7 @@ def find_images(path: str) -> list[Path]:
     Raises:
         DataError: nothing there; the message says what was looked for.
     """
+    path = os.path.expanduser(path)  # a shell leaves the ~ in KEY=~/photos
     root = Path(path)
     if root.is_dir():
         found = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import glob
 import math
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class PickledBatches(ImageDataset):
 
     Args:
         channels: 1 (Pillow's luma) or 3.
-        path: one file, or a glob such as ``"imagenet64/train_data_batch_*"``.
+        path: one file, or a glob such as ``"imagenet64/train_data_batch_*"``; ``~`` is the home folder.
 
     Raises:
         DataError: nothing there, a file of another kind, or images of different sizes.
@@ -50,6 +51,7 @@ class PickledBatches(ImageDataset):
         super().__init__(channels)
         if channels not in (1, 3):
             raise DataError(f"pickled batches have 1 or 3 channels, the model has {channels}")
+        path = os.path.expanduser(path)
         found = [path] if Path(path).is_file() else glob.glob(path)
         files = [Path(p) for p in sorted(found, key=natural_order)]
         if not files:

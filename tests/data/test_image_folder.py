@@ -55,6 +55,12 @@ def zipped(images: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("path", ["~/images", "~/images.zip", "~/images/*.png", "~/images/a2.png"])
+def test_the_home_folder(images: Path, zipped: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(images.parent))
+    assert 20 in values(folder_of(path))
+
+
 # ---- every data set ------------------------------------------------------------------------------------------
 
 

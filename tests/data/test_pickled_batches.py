@@ -38,6 +38,12 @@ def test_every_pixel_is_where_it_was(tmp_path: Path, protocol: int, key: Any) ->
         assert torch.equal(data[i], torch.from_numpy(pixels[i]).permute(2, 0, 1) / 255)
 
 
+def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "val_data", random())
+    assert [len(mszoo.create("dataset", "pickled_batches", 3, path=p)) for p in ("~/val_data", "~/val_*")] == [3, 3]
+
+
 def test_grey_is_pillows(tmp_path: Path) -> None:
     pixels = write(tmp_path / "val_data", random())
     data = mszoo.create("dataset", "pickled_batches", 1, path=str(tmp_path / "val_data"))
