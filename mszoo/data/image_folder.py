@@ -51,8 +51,7 @@ class ImageFolder(ImageDataset):
         self._border = border
         if channels not in (1, 3):
             raise DataError(f"image files have 1 or 3 channels, the model has {channels}")
-        path = os.path.expanduser(path)
-        self._path = Path(path)
+        self._path = Path(path).expanduser()
         self._zip: tuple[int, zipfile.ZipFile] | None = None  # process and its open file
         self._cache: dict[int, Tensor] = {}
         self._cached = 0
@@ -138,8 +137,7 @@ def find_images(path: str) -> list[Path]:
     Raises:
         DataError: nothing there; the message says what was looked for.
     """
-    path = os.path.expanduser(path)  # a shell leaves the ~ in KEY=~/photos
-    root = Path(path)
+    root = Path(path).expanduser()  # a shell leaves the ~ in KEY=~/photos
     if root.is_dir():
         found = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
         if not found:
@@ -147,7 +145,7 @@ def find_images(path: str) -> list[Path]:
     elif root.exists():
         found = [root]
     else:
-        found = [Path(p) for p in glob.glob(path, recursive=True) if Path(p).is_file()]
+        found = [Path(p) for p in glob.glob(str(root), recursive=True) if Path(p).is_file()]
         if not found:
             raise DataError(f"no such folder, zip file, image or match: {path}")
     return sorted(found, key=lambda p: natural_order(str(p)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import glob
 import math
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,8 @@ class PickledBatches(ImageDataset):
         super().__init__(channels)
         if channels not in (1, 3):
             raise DataError(f"pickled batches have 1 or 3 channels, the model has {channels}")
-        path = os.path.expanduser(path)
-        found = [path] if Path(path).is_file() else glob.glob(path)
+        place = str(Path(path).expanduser())
+        found = [place] if Path(place).is_file() else glob.glob(place)
         files = [Path(p) for p in sorted(found, key=natural_order)]
         if not files:
             raise DataError(f"{path}: no such file")

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/generalization.py TRAIN TEST OUT [--average 2] [--numbers 100] [KEY=VALUE ...]
 
-TRAIN and TEST are zip files of images of one size, averaged down over --average pixels and to grey. For every number N
-two networks of the recipe ``cifar10-grey-energy`` are trained on N images each, none in common; then two on a half of
-the set each, and one on all of it, every one with the same steps. Prints for each pair the mean absolute difference of
+TRAIN and TEST are zip files of images of one size, averaged down over --average pixels and to grey. A network of the
+recipe ``cifar10-grey-energy`` is trained on all of TRAIN; for every number N two on N images each, none in common; then
+two on a half of the set each, every one with the same steps. Prints for each pair the mean absolute difference of
 log p over 1,000 test images and over the images (1,000 at most) that the first of the two has seen and the second has
 not, and the test losses. Trainings are kept in OUT, and an interrupted one goes on: give the same command again.
 KEY=VALUE overrides the recipe.
@@ -20,12 +20,13 @@ import zipfile
 from pathlib import Path
 
 from PIL import Image
-from torch import Tensor
 
 import mszoo
 from mszoo.data import spread
 from mszoo.experiments.generalization import agreement
-from mszoo.experiments.images import dual_loss
+from mszoo.experiments.images import dual_loss, evenly
+from mszoo.recipe import DatasetConfig
+from mszoo.training.batches import choose
 
 SETTINGS = ["training.batch_size=64", "training.steps=5000", "training.ema=0.998", "data.test=null"]
 
@@ -47,28 +48,9 @@ def shrink(source: Path, target: Path, factor: int) -> Path:
 
 def train(out: Path, images: Path, overrides: list[str]) -> mszoo.MultiScaleModel:
     """A trained model; trains it, or goes on, if need be."""
-    if not (out / "finished").exists():
-        resume = ["--resume"] if (out / "state").exists() else []
-        command = [
-            "train",
-            "cifar10-grey-energy",
-            f"data.train.path={images}",
-            *SETTINGS,
-            *overrides,
-            "--out",
-            str(out),
-        ]
-        subprocess.run([sys.executable, "-m", "mszoo", *command, *resume], check=True)
-        (out / "finished").touch()
+    command = [sys.executable, "-m", "mszoo", "train", "cifar10-grey-energy", "--out", str(out), "--resume"]
+    subprocess.run([*command, f"data.train.path={images}", *SETTINGS, *overrides], check=True)
     return mszoo.load(str(out))
-
-
-def read(path: Path, count: int, start: int = 0, step: int = 1, limit: int | None = None) -> list[Tensor]:
-    """At most ``count`` of the images that a training with ``part=[start, step]`` and ``limit`` sees, evenly spaced."""
-    images = mszoo.create("dataset", "image_folder", 1, path=str(path))
-    part = range(start, len(images), step)
-    seen = [part[i] for i in spread(len(part), limit)]
-    return [images[seen[i]] for i in spread(len(seen), count)]
 
 
 def main() -> None:
@@ -82,7 +64,11 @@ def main() -> None:
     given = parser.parse_intermixed_args()
     given.out.mkdir(parents=True, exist_ok=True)
     images = shrink(given.train, given.out / "train.zip", given.average)
-    others = read(shrink(given.test, given.out / "test.zip", given.average), 1000)
+    test = shrink(given.test, given.out / "test.zip", given.average)
+    data, unseen = (mszoo.create("dataset", "image_folder", 1, path=str(path)) for path in (images, test))
+    whole = train(given.out / "all", images, given.overrides)
+    others = evenly(unseen, 1000, whole)
+    print(f"all   test        loss {dual_loss(whole, others):.4f}", flush=True)
     for number in [*given.numbers, None]:
         limit = [] if number is None else [f"data.train.limit={number}"]
         name = "half" if number is None else str(number)
@@ -90,14 +76,15 @@ def main() -> None:
             train(given.out / f"{name}-{k}", images, [*given.overrides, f"data.train.part=[{k},2]", *limit])
             for k in (0, 1)
         )
-        rows, _ = agreement(one, other, {"test": others, "seen by one": read(images, 1000, 0, 2, number)})
+        seen = choose(range(len(data)), DatasetConfig(name="image_folder", part=(0, 2), limit=number))
+        mine = [data[seen[i]] for i in spread(len(seen), 1000)]
+        rows, _ = agreement(one, other, {"test": others, "seen by one": mine})
         for row in rows:
             print(
                 f"{name:5s} {row.images:11s} mean |difference| of log p {row.absolute:.3f} dB/dim, rms {row.rms:.3f}, "
                 f"losses {row.first_loss:.4f} {row.second_loss:.4f}",
                 flush=True,
             )
-    print(f"all   test        loss {dual_loss(train(given.out / 'all', images, given.overrides), others):.4f}")
 
 
 if __name__ == "__main__":
