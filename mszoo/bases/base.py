@@ -69,14 +69,15 @@ def check_size(height: int, width: int, levels: int) -> None:
         )
 
 
-def pad_to_multiple(x: Tensor, unit: int) -> Tensor:
-    """Extend an image (B, C, H, W) at its bottom and right to multiples of ``unit``, by mirroring.
+def pad_to_multiple(x: Tensor, unit: int, before: tuple[int, int] = (0, 0)) -> Tensor:
+    """Extend an image (B, C, H, W) to multiples of ``unit``, by mirroring.
 
-    The image's own pixels come first, so ``padded[..., :H, :W]`` is ``x``. The mirror repeats the edge pixel, and
-    repeats itself as often as an image smaller than the padding needs.
+    By ``before`` = (top, left) pixels first, and by what is missing then at the bottom and right, so that
+    ``padded[..., top : top + H, left : left + W]`` is ``x``. The mirror repeats the edge pixel, and repeats itself as
+    often as an image smaller than the padding needs.
     """
-    for dim in (-2, -1):
+    for dim, first in ((-2, before[0]), (-1, before[1])):
         size = x.shape[dim]
-        position = torch.arange(size + -size % unit, device=x.device) % (2 * size)
+        position = torch.arange(-first, size + -(first + size) % unit, device=x.device) % (2 * size)
         x = x.index_select(dim, torch.minimum(position, 2 * size - 1 - position))
     return x

@@ -34,6 +34,10 @@ errors = Console(stderr=True, highlight=False)
 
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all that is random.")]
+Views = Annotated[
+    int,
+    typer.Option(min=1, max=1024, help="Average over so many shifts of the image, 4^levels for all: slower, better."),
+]
 ModelName = Annotated[str, typer.Argument(help="A packaged model, a checkpoint folder, or owner/name on the Hub.")]
 ModelOption = Annotated[
     str, typer.Option("--model", help="A packaged model, a checkpoint folder, or owner/name on the Hub.")
@@ -81,7 +85,10 @@ def print_likelihood(result: Any) -> None:
 def print_psnr(result: Any) -> None:
     """PSNR per noise level; a :class:`mszoo.evaluation.Result`."""
     count = f"{result.rows[0].images} image(s)" if result.rows else "no images"
-    console.print(f"{escape(result.data)}: PSNR in dB, mean of per-image values, {count}, noise seed {result.seed}")
+    views = f", {result.views} views of each" if result.views > 1 else ""
+    console.print(
+        f"{escape(result.data)}: PSNR in dB, mean of per-image values, {count}{views}, noise seed {result.seed}"
+    )
     rows = table("sigma", "sigma x 255", "noisy", "denoised")
     for row in result.rows:
         rows.add_row(f"{row.sigma:.4g}", f"{row.sigma * 255:.4g}", f"{row.noisy:.2f}", f"{row.denoised:.2f}")

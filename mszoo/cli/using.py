@@ -12,6 +12,7 @@ from mszoo.cli.output import (
     Device,
     ModelOption,
     Seed,
+    Views,
     console,
     errors,
     number,
@@ -32,6 +33,7 @@ def denoise(
     add_noise: Annotated[str | None, typer.Option(help="Add noise of this standard deviation first.")] = None,
     seed: Seed = 0,
     tile: Annotated[int, typer.Option(min=64, help="Side in pixels of the tiles of a large image.")] = 768,
+    views: Views = 1,
     device: Device = "cpu",
 ) -> None:
     """Denoise image files of any size. OUT is a file for one image, a folder for more."""
@@ -51,7 +53,7 @@ def denoise(
         try:
             clean = read_image(source, str(source), None if loaded.channels == 1 else loaded.channels)[None].to(device)
             y = clean if noise is None else add(clean, noise, seed, i)
-            result = denoise_image(loaded, y, level, tile)
+            result = denoise_image(loaded, y, level, tile, views)
             target.parent.mkdir(parents=True, exist_ok=True)
             write_image(result[0], target)
         except MszooError as error:  # name it, go on with the rest
@@ -72,6 +74,7 @@ def evaluate(
     data: Annotated[str | None, typer.Option(help="Folder, zip or glob of images; by default the astronaut.")] = None,
     sigma: Annotated[list[str] | None, typer.Option(help="Noise level; give it several times. 0.1, or 25/255.")] = None,
     seed: Seed = 0,
+    views: Views = 1,
     out: Annotated[
         Path | None, typer.Option(help="Folder for psnr.csv and plots: against noise level and receptive field.")
     ] = None,
@@ -111,9 +114,9 @@ def evaluate(
     rows = []
     for source, (title, model) in zip(models, loaded.items(), strict=True):
         with errors.status(f"{title}: denoising {len(images)} images at {len(sigmas)} noise levels"):
-            measured = list(compare({title: model}, images, sigmas, seed))
+            measured = list(compare({title: model}, images, sigmas, seed, views))
         rows += measured
-        result = Result(name, seed, [PsnrRow(r.sigma, r.noisy, r.denoised, r.images) for r in measured])
+        result = Result(name, seed, [PsnrRow(r.sigma, r.noisy, r.denoised, r.images) for r in measured], views)
         if len(models) > 1:
             console.print(f"[bold]{escape(title)}[/]")
         print_psnr(result)

@@ -47,13 +47,14 @@ def compare(
     images: ImageDataset | Sequence[Tensor],
     sigmas: Sequence[float],
     seed: int = 0,
+    views: int = 1,
 ) -> Iterator[ComparisonRow]:
     """Denoise the same noisy images with each model; see :func:`mszoo.evaluation.psnr_curve`."""
     for name, model in models.items():
         field = model.scales[0].receptive_field
         parameters = sum(p.numel() for p in model.parameters())
         began = time.perf_counter()
-        for row in psnr_curve(model, images, sigmas, seed):
+        for row in psnr_curve(model, images, sigmas, seed, views):
             seconds = (time.perf_counter() - began) / row.images
             yield ComparisonRow(
                 name, model.levels, field, parameters, row.sigma, row.noisy, row.denoised, row.images, seconds

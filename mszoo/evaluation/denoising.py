@@ -39,7 +39,11 @@ def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
 
 
 def psnr_curve(
-    model: MultiScaleModel, images: ImageDataset | Sequence[Tensor], sigmas: Sequence[float], seed: int = 0
+    model: MultiScaleModel,
+    images: ImageDataset | Sequence[Tensor],
+    sigmas: Sequence[float],
+    seed: int = 0,
+    views: int = 1,
 ) -> Iterator[PsnrRow]:
     """Add white noise to each image, denoise it, and average the per-image PSNR.
 
@@ -48,15 +52,18 @@ def psnr_curve(
         images: (C, H, W) each, of any size.
         sigmas: noise levels; a row is given for each as soon as it is measured.
         seed: the noise of image i depends on (seed, i) alone, and is scaled by sigma.
+        views: over how many views to average; see :func:`mszoo.inference.denoise_image`.
     """
     for sigma in sigmas:
-        pairs = [psnr_of(model, images[i], sigma, seed, i) for i in range(len(images))]
+        pairs = [psnr_of(model, images[i], sigma, seed, i, views) for i in range(len(images))]
         noisy, denoised = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
         yield PsnrRow(sigma, noisy, denoised, len(pairs))
 
 
-def psnr_of(model: MultiScaleModel, clean: Tensor, sigma: float, seed: int, index: int) -> tuple[float, float]:
+def psnr_of(
+    model: MultiScaleModel, clean: Tensor, sigma: float, seed: int, index: int, views: int = 1
+) -> tuple[float, float]:
     """PSNR of one image (C, H, W) with noise, and denoised; the noise depends on (seed, index) alone."""
     y = add_noise(clean[None], sigma, seed, index)
-    estimate = denoise_image(model, y.to(next(model.parameters()).device), sigma).cpu()
+    estimate = denoise_image(model, y.to(next(model.parameters()).device), sigma, views=views).cpu()
     return psnr(y, clean[None]).item(), psnr(estimate, clean[None]).item()

@@ -30,11 +30,18 @@ class Result:
         data: name of the data set.
         seed: of the noise.
         rows: one per noise level.
+        views: of each image, over which the estimates were averaged.
     """
 
     data: _Name
     seed: int
     rows: Annotated[list[PsnrRow], pydantic.Field(max_length=_MOST)]
+    views: Annotated[int, pydantic.Field(ge=1, le=10_000)] = 1
+
+    @property
+    def subject(self) -> tuple[str, int]:
+        """What it tells of: a newer result of the same subject replaces it."""
+        return self.data, self.views
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,11 @@ class Likelihood:
     images: int
     nll: float
     db_per_dim: float
+
+    @property
+    def subject(self) -> str:
+        """What it tells of: a newer result of the same subject replaces it."""
+        return self.data
 
 
 class _File(TypedDict):
@@ -97,9 +109,11 @@ def _read(folder: Path) -> tuple[list[Result], list[Likelihood]]:
 
 
 def write_result(folder: Path, result: Result | Likelihood) -> None:
-    """Add a result; it replaces an older one of its kind on the same data set."""
+    """Add a result; it replaces an older one of its kind and subject."""
     psnr, nll = _read(folder)
-    kept: list[Result | Likelihood] = [r for r in (*psnr, *nll) if type(r) is not type(result) or r.data != result.data]
+    kept: list[Result | Likelihood] = [
+        r for r in (*psnr, *nll) if (type(r), r.subject) != (type(result), result.subject)
+    ]
     values = {"psnr": [asdict(r) for r in (*kept, result) if isinstance(r, Result)]}
     likelihoods = [asdict(r) for r in (*kept, result) if isinstance(r, Likelihood)]
     text = json.dumps({**values, **({"nll": likelihoods} if likelihoods else {})}, indent=2) + "\n"

@@ -113,7 +113,8 @@ def _numbers(facts: Facts) -> list[tuple[str, str, float, str]]:
     found = []
     for r in facts.psnr:
         note = f"{_command(facts, r)}; mean of per-image values, seed {r.seed}"
-        found += [(r.data, f"psnr_sigma_{row.sigma:.4g}", round(row.denoised, 4), note) for row in r.rows]
+        views = f"_views_{r.views}" if r.views > 1 else ""
+        found += [(r.data, f"psnr_sigma_{row.sigma:.4g}{views}", round(row.denoised, 4), note) for row in r.rows]
     for r in facts.nll:
         note = f"{_command(facts, r)}; 8-bit convention, no dequantization"
         found.append((r.data, "bits_per_dim", round(r.nll, 5), note))
@@ -152,8 +153,8 @@ def _header(facts: Facts) -> ModelCardData:
 
 
 def _metric_name(metric: str) -> str:
-    sigma = metric.removeprefix("psnr_sigma_")
-    return "bits per dimension" if sigma == metric else f"PSNR (dB) at sigma {sigma}"
+    told = metric.removeprefix("psnr_sigma_")
+    return "bits per dimension" if told == metric else f"PSNR (dB) at sigma {told.replace('_views_', ', views ')}"
 
 
 def _kinds(model: MultiScaleModel) -> list[str]:
@@ -196,7 +197,7 @@ def _measurements(facts: Facts) -> list[str]:
         rows += [(f"{w.sigma:.4g}", f"{w.sigma * 255:.4g}", f"{w.noisy:.2f}", f"{w.denoised:.2f}") for w in r.rows]
         found.append(
             f"PSNR in dB on {r.data}, the mean over {count} image(s) of per-image values, not clipped; white Gaussian "
-            f"noise, seed {r.seed}. `{_command(facts, r)}`:\n\n{_table(rows)}"
+            f"noise, seed {r.seed}{_of_views(r)}. `{_command(facts, r)}`:\n\n{_table(rows)}"
         )
     for r in facts.nll:
         found.append(
@@ -212,13 +213,18 @@ def _measurements(facts: Facts) -> list[str]:
     return found
 
 
+def _of_views(result: Result) -> str:
+    return f"; estimates averaged over {result.views} views of each image" if result.views > 1 else ""
+
+
 def _command(facts: Facts, result: Result | Likelihood) -> str:
     data = "" if result.data == "photographs" else f" --data {result.data}"
     sigmas = [row.sigma for row in result.rows] if isinstance(result, Result) else list(_SIGMAS)
     usual = len(sigmas) == len(_SIGMAS) and all(abs(a - b) < 1e-9 for a, b in zip(sigmas, _SIGMAS, strict=True))
     levels = "" if usual else "".join(f" --sigma {s:.6g}" for s in sigmas)
     seed = f" --seed {result.seed}" if isinstance(result, Result) and result.seed else ""
-    return f"mszoo evaluate {facts.name}{data}{levels}{seed}"
+    views = f" --views {result.views}" if isinstance(result, Result) and result.views > 1 else ""
+    return f"mszoo evaluate {facts.name}{data}{levels}{seed}{views}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

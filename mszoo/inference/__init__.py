@@ -7,6 +7,7 @@ from mszoo.inference.inverse import solve
 from mszoo.inference.likelihood import has_density, log_prob, log_prob_scales, nll, normalize
 from mszoo.inference.operators import Blur, Inpainting, Operator, RandomProjections, SuperResolution
 from mszoo.inference.sampling import downsample, sample, super_resolve
+from mszoo.inference.views import denoise_view, denoise_views
 
 __all__ = [
     "Blur",
@@ -17,6 +18,8 @@ __all__ = [
     "SuperResolution",
     "add_noise",
     "denoise_image",
+    "denoise_view",
+    "denoise_views",
     "downsample",
     "fast",
     "has_density",

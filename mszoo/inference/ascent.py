@@ -26,7 +26,7 @@ from mszoo.heads.base import per_image
 
 __all__ = ["Schedule", "ascend", "child_generators", "normal"]
 
-Direction = Callable[[Tensor, Tensor], Tensor]
+Direction = Callable[[Tensor, Tensor, int], Tensor]
 OnStep = Callable[[int, Tensor, Tensor], None]
 
 
@@ -80,7 +80,8 @@ def ascend(
     """Ascend from y until every image has stopped.
 
     Args:
-        direction: the residual d of some images, given those images (b, C, H, W) and which they are (b,).
+        direction: the residual d of some images, given those images (b, C, H, W), which they are (b,), and the step's
+            number; 0 for the last denoising.
         y: where to start, (B, C, H, W), noise of standard deviation ``unit * schedule.sigma_0`` in it.
         schedule: step sizes, added noise and the stop.
         generators: one per image; see :func:`child_generators`.
@@ -98,7 +99,7 @@ def ascend(
     for k in range(1, schedule.max_steps + 1):
         h = schedule.step_size(k)
         current = y[active]
-        d = direction(current, active)
+        d = direction(current, active, k)
         level = d.flatten(1).square().mean(1).sqrt() / unit
         lost = ~((level <= schedule.give_up) & (level <= 4 * smallest[active]))  # true for nan
         lower = level < smallest[active]
@@ -121,7 +122,7 @@ def ascend(
         warnings.warn(
             f"image(s) {', '.join(map(str, diverged))} diverged: use a smaller h0 or a larger beta", stacklevel=2
         )
-    return y + direction(y, torch.arange(len(y), device=y.device))
+    return y + direction(y, torch.arange(len(y), device=y.device), 0)
 
 
 def child_generators(generator: torch.Generator | int | None, count: int) -> list[torch.Generator]:

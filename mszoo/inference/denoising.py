@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mszoo.errors import ImageSizeError
+from mszoo.inference.views import denoise_views
 from mszoo.model import MultiScaleModel
 from mszoo.objectives.base import keyed_generator
 
@@ -20,7 +21,11 @@ def add_noise(x: Tensor, sigma: float, seed: int, index: int) -> Tensor:
 
 @torch.no_grad()
 def denoise_image(
-    model: MultiScaleModel, y: Tensor, sigma: float | Tensor | None = None, tile: int | None = 768
+    model: MultiScaleModel,
+    y: Tensor,
+    sigma: float | Tensor | None = None,
+    tile: int | None = 768,
+    views: int = 1,
 ) -> Tensor:
     """Denoise images of any size and, for a grey model, of any number of channels.
 
@@ -32,6 +37,8 @@ def denoise_image(
             sees as far around itself as the model reaches, so that tiles do not show (but for the image's border with
             filters longer than Haar's, which wrap around to the opposite side); a model that sees the whole image is
             never cut.
+        views: over how many views of the image to average, shifted against the wavelet grid and mirrored: less error,
+            as many times the work; see :func:`mszoo.inference.views.denoise_view`.
 
     Returns:
         Denoised images (B, C, H, W).
@@ -47,11 +54,11 @@ def denoise_image(
             )
         if isinstance(sigma, Tensor) and sigma.numel() == batch:
             sigma = sigma.reshape(batch).repeat_interleave(channels)
-        planes = denoise_image(model, y.reshape(batch * channels, 1, height, width), sigma, tile)
+        planes = denoise_image(model, y.reshape(batch * channels, 1, height, width), sigma, tile, views)
         return planes.reshape(y.shape)
     reach = model.reach
     if tile is None or reach is None or max(height, width) <= tile + 2 * reach:
-        return model.denoise(y, sigma, pad=True)
+        return denoise_views(model, y, sigma, views)
     unit = 2**model.levels
     side, margin = max(unit, tile // unit * unit), -(-reach // unit) * unit
     result = torch.empty_like(y)
@@ -59,7 +66,7 @@ def denoise_image(
         for left in range(0, width, side):
             first_row, first_column = max(0, top - margin), max(0, left - margin)
             around = y[..., first_row : top + side + margin, first_column : left + side + margin]
-            part = model.denoise(around, sigma, pad=True)[..., top - first_row :, left - first_column :]
+            part = denoise_views(model, around, sigma, views)[..., top - first_row :, left - first_column :]
             bottom, right = min(top + side, height), min(left + side, width)
             result[..., top:bottom, left:right] = part[..., : bottom - top, : right - left]
     return result

@@ -8,6 +8,7 @@ from torch import Tensor
 from mszoo.errors import ImageSizeError, UnsupportedError
 from mszoo.inference.ascent import OnStep, Schedule, ascend, child_generators, normal
 from mszoo.inference.operators import Operator
+from mszoo.inference.views import denoise_view
 from mszoo.model import MultiScaleModel
 
 __all__ = ["SOLVE", "solve"]
@@ -29,7 +30,8 @@ def solve(
     """Images that have the measurement and are likely under the model.
 
     The ascent of :mod:`mszoo.inference.ascent` in the image, where the part that was measured is set and the rest
-    follows the whole coarse-to-fine denoiser: d = (1 - M M^T) f(y) + M (m - M^T y), f(y) = denoise(y) - y.
+    follows the whole coarse-to-fine denoiser: d = (1 - M M^T) f(y) + M (m - M^T y), f(y) = denoise(y) - y. Each step
+    sees the next of the image's views (:mod:`mszoo.inference.views`), so that the wavelet grid leaves no trace.
 
     Args:
         model: blind, in eval mode; :func:`mszoo.inference.fast` makes it faster.
@@ -53,8 +55,8 @@ def solve(
         )
     half = torch.full_like(known, 0.5)
 
-    def direction(y: Tensor, which: Tensor) -> Tensor:
-        denoised = model.denoise(y)
+    def direction(y: Tensor, which: Tensor, step: int) -> Tensor:
+        denoised = denoise_view(model, y, None, step)
         return denoised - y + operator.pseudo_inverse(m[which] - operator.forward(denoised))
 
     generators = child_generators(generator, len(m))

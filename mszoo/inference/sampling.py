@@ -148,7 +148,7 @@ def _draw(
 ) -> Tensor:
     """Ascend from noise around the mean. Raises :class:`UnsupportedError` for a head that is not blind."""
 
-    def direction(y: Tensor, which: Tensor) -> Tensor:
+    def direction(y: Tensor, which: Tensor, step: int) -> Tensor:
         given = None if cond is None else cond[which]
         return head.denoise(y, None, given) - y
 

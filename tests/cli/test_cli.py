@@ -126,13 +126,16 @@ def test_evaluate_keeps_results_with_the_checkpoint(mszoo_command, tmp_path):
         )
         assert code == 0
         assert "mean of per-image values" in out
-    (result,) = json.loads((model / "evaluation.json").read_text())["psnr"]
-    assert (result["data"], result["seed"], len(result["rows"])) == ("images", 1, 2)
+    assert mszoo_command("evaluate", model, "--data", images, "--sigma", "0.1", "--views", "4")[0] == 0
+    result, of_views = json.loads((model / "evaluation.json").read_text())["psnr"]
+    assert (result["data"], result["seed"], result["views"], len(result["rows"])) == ("images", 1, 1, 2)
     assert result["rows"][0]["noisy"] == pytest.approx(20, abs=0.3)
+    assert (of_views["data"], of_views["views"], len(of_views["rows"])) == ("images", 4, 1)
     code, out, _ = mszoo_command("info", model)
     assert code == 0
     assert "receptive field" in out
     assert "images: PSNR" in out
+    assert "4 views of each" in out
     (model / "evaluation.json").write_text("{}")
     assert mszoo_command("info", model)[0] == 1
 

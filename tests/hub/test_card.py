@@ -42,7 +42,11 @@ def data_of(text: bytes) -> ModelCardData:
 
 def measured(folder: Path) -> Measured:
     """By data set and metric."""
-    values = {(r.data, f"psnr_sigma_{row.sigma:.4g}"): row.denoised for r in read_results(folder) for row in r.rows}
+    values = {
+        (r.data, f"psnr_sigma_{row.sigma:.4g}" + (f"_views_{r.views}" if r.views > 1 else "")): row.denoised
+        for r in read_results(folder)
+        for row in r.rows
+    }
     return values | {(r.data, "bits_per_dim"): r.nll for r in read_likelihoods(folder)}
 
 

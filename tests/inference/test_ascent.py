@@ -8,7 +8,7 @@ from mszoo.inference.ascent import Schedule, ascend, child_generators, normal
 SHAPE = (1, 12, 10)
 
 
-def onto_flat_images(y: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+def onto_flat_images(y: torch.Tensor, which: torch.Tensor, step: int) -> torch.Tensor:
     """Residual of the exact denoiser of constant images: the projection onto their mean."""
     return y.mean((1, 2, 3), keepdim=True) - y
 
@@ -63,8 +63,8 @@ def test_noise_estimates_fall_as_the_schedule_says():
 
 
 def test_a_diverging_image_goes_back_and_leaves_the_others_alone():
-    def unstable(y: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-        d = onto_flat_images(y, which)
+    def unstable(y: torch.Tensor, which: torch.Tensor, step: int) -> torch.Tensor:
+        d = onto_flat_images(y, which, step)
         return torch.where((which == 1)[:, None, None, None], -5 * d, d)
 
     with pytest.warns(UserWarning, match=r"image\(s\) 1 diverged"):

@@ -27,10 +27,11 @@ def small_model(basis: str = "haar", channels: int = 1, levels: int = 1) -> mszo
 @pytest.mark.parametrize("basis", ["haar", "db2"])
 @pytest.mark.parametrize("levels", [0, 1, 2])
 @pytest.mark.parametrize("tile", [8, 21, 64])
-def test_tiles_do_not_show(basis, levels, tile):
+@pytest.mark.parametrize("views", [1, 3])
+def test_tiles_do_not_show(basis, levels, tile, views):
     model = small_model(basis, levels=levels)
     y = torch.rand(2, 1, 149, 123, dtype=torch.float64)
-    whole, tiled = denoise_image(model, y, tile=None), denoise_image(model, y, tile=tile)
+    whole, tiled = (denoise_image(model, y, tile=t, views=views) for t in (None, tile))
     if basis == "haar" or levels == 0:
         torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-12)
         return
