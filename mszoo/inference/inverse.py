@@ -13,7 +13,7 @@ from mszoo.model import MultiScaleModel
 
 __all__ = ["SOLVE", "solve"]
 
-SOLVE = Schedule(h0=0.01, beta=0.3, sigma_end=0.01, floor=0.002)
+SOLVE = Schedule(h0=0.2, beta=0.05, sigma_end=0.01, floor=0.002, patience=10)
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def solve(
         operator: the measurement.
         mean_of: 1 gives a sample; more gives the mean of as many, which has the smaller error.
         generator: a torch.Generator or a seed.
-        schedule: with beta = 1 no noise is added on the way: faster, and 2 dB worse where pixels are missing.
+        schedule: with beta = 1 no noise is added on the way: faster, and several dB worse where pixels are missing.
         on_step: called with the step, the images and their noise estimates.
 
     Returns:

@@ -130,7 +130,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=("faces", "enlarge", "inpaint", "project"))
     parser.add_argument("model")
-    parser.add_argument("images", nargs="?", help="folder of images; the middle 256 x 256 of each of the first 12")
+    parser.add_argument("images", nargs="?", help="folder of images; the middle of each of the first 12")
+    parser.add_argument("--size", type=int, default=256, help="side of the middle that is taken")
     parser.add_argument("--mean-of", type=int, default=1, help="solutions to average")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -145,8 +146,8 @@ def main() -> None:
     images = []
     for i in range(min(12, len(found))):
         height, width = found[i].shape[-2:]
-        top, left = (height - 256) // 2, (width - 256) // 2
-        images.append(found[i][None, :, top : top + 256, left : left + 256])
+        top, left = (height - given.size) // 2, (width - given.size) // 2
+        images.append(found[i][None, :, top : top + given.size, left : left + given.size])
     {"inpaint": inpaint, "project": project}[given.what](model, images, given.mean_of)
 
 

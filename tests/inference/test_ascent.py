@@ -83,3 +83,16 @@ def test_a_slow_schedule_warns():
 def test_impossible_schedules(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         Schedule(**options)
+
+
+def test_it_stops_where_the_noise_estimate_no_longer_falls():
+    """A denoiser that takes a part of every image for noise: going on would never end."""
+
+    def never_content(y: torch.Tensor, which: torch.Tensor, step: int) -> torch.Tensor:
+        return onto_flat_images(y, which, step) + 0.1
+
+    steps: list[int] = []
+    schedule = Schedule(h0=0.2, beta=0.1, patience=10)
+    x = ascend(never_content, start(1), schedule, child_generators(0, 1), on_step=lambda k, y, s: steps.append(k))
+    assert 10 < steps[-1] < 100
+    assert x.isfinite().all()
