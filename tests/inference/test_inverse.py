@@ -37,7 +37,7 @@ def test_a_likely_image_is_recovered(operator: Operator, mean_of: int, levels: i
 def test_the_measurement_is_met_whatever_it_is(name: str):
     operator = OPERATORS[name]
     m = operator.forward(torch.rand(2, 1, *SIZE, generator=torch.Generator().manual_seed(0)))
-    found = constant_images().solve(m, operator, generator=0, schedule=Schedule(h0=0.2, floor=0.02))
+    found = constant_images().solve(m, operator, generator=0, schedule=QUICK)
     torch.testing.assert_close(operator.forward(found), m, rtol=0, atol=1e-4)
 
 
