@@ -114,7 +114,8 @@ def evaluate(
     rows = []
     for source, (title, model) in zip(models, loaded.items(), strict=True):
         with errors.status(f"{title}: denoising {len(images)} images at {len(sigmas)} noise levels"):
-            measured = list(compare({title: model}, images, sigmas, seed, views))
+            told = f"{title}, {views} views" if views > 1 else title
+            measured = list(compare({told: model}, images, sigmas, seed, views))
         rows += measured
         result = Result(name, seed, [PsnrRow(r.sigma, r.noisy, r.denoised, r.images) for r in measured], views)
         if len(models) > 1:

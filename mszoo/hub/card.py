@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
@@ -101,38 +101,49 @@ def write_card(facts: Facts) -> str:
 def eval_results(facts: Facts) -> dict[str, str]:
     """The measurements in the Hub's newer form: YAML text by the name of its file in ``.eval_results/``."""
     entries: dict[str, list[dict[str, Any]]] = {}
-    for data, metric, value, note in _numbers(facts):
-        dataset = facts.recipe.publication.benchmarks.get(data, f"mszoo/{data}")
-        entry = {"dataset": {"id": dataset, "task_id": metric}, "value": value, "notes": note}
-        entries.setdefault(data, []).append(entry)
+    for n in _numbers(facts):
+        dataset = facts.recipe.publication.benchmarks.get(n.data, f"mszoo/{n.data}")
+        entry = {"dataset": {"id": dataset, "task_id": n.metric}, "value": n.value, "notes": n.note}
+        entries.setdefault(n.data, []).append(entry)
     return {f"{data}.yaml": yaml.safe_dump(rows, sort_keys=False) for data, rows in entries.items()}
 
 
-def _numbers(facts: Facts) -> list[tuple[str, str, float, str]]:
-    """Data set, metric, value and how it was measured."""
+class _Number(NamedTuple):
+    """One measurement: of what, called what by a machine and to a reader, and how it was made."""
+
+    data: str
+    metric: str
+    name: str
+    value: float
+    note: str
+
+
+def _numbers(facts: Facts) -> list[_Number]:
     found = []
     for r in facts.psnr:
         note = f"{_command(facts, r)}; mean of per-image values, seed {r.seed}"
-        views = f"_views_{r.views}" if r.views > 1 else ""
-        found += [(r.data, f"psnr_sigma_{row.sigma:.4g}{views}", round(row.denoised, 4), note) for row in r.rows]
+        key, told = (f"_views_{r.views}", f", {r.views} views") if r.views > 1 else ("", "")
+        for row in r.rows:
+            metric, name = f"psnr_sigma_{row.sigma:.4g}{key}", f"PSNR (dB) at sigma {row.sigma:.4g}{told}"
+            found.append(_Number(r.data, metric, name, round(row.denoised, 4), note))
     for r in facts.nll:
         note = f"{_command(facts, r)}; 8-bit convention, no dequantization"
-        found.append((r.data, "bits_per_dim", round(r.nll, 5), note))
+        found.append(_Number(r.data, "bits_per_dim", "bits per dimension", round(r.nll, 5), note))
     return found
 
 
 def _header(facts: Facts) -> ModelCardData:
     results = [
         EvalResult(
-            task_type="image-to-image" if metric.startswith("psnr") else "unconditional-image-generation",
-            task_name="denoising" if metric.startswith("psnr") else "density estimation",
-            dataset_type=facts.recipe.publication.benchmarks.get(data, data),
-            dataset_name=data,
-            metric_type=metric,
-            metric_name=_metric_name(metric),
-            metric_value=value,
+            task_type="image-to-image" if n.metric.startswith("psnr") else "unconditional-image-generation",
+            task_name="denoising" if n.metric.startswith("psnr") else "density estimation",
+            dataset_type=facts.recipe.publication.benchmarks.get(n.data, n.data),
+            dataset_name=n.data,
+            metric_type=n.metric,
+            metric_name=n.name,
+            metric_value=n.value,
         )
-        for data, metric, value, _ in _numbers(facts)
+        for n in _numbers(facts)
     ]
     fields = [head.receptive_field for head in facts.model.scales]
     return ModelCardData(
@@ -150,11 +161,6 @@ def _header(facts: Facts) -> ModelCardData:
             "description": facts.recipe.description,
         },
     )
-
-
-def _metric_name(metric: str) -> str:
-    told = metric.removeprefix("psnr_sigma_")
-    return "bits per dimension" if told == metric else f"PSNR (dB) at sigma {told.replace('_views_', ', views ')}"
 
 
 def _kinds(model: MultiScaleModel) -> list[str]:

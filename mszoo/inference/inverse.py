@@ -8,12 +8,12 @@ from torch import Tensor
 from mszoo.errors import ImageSizeError, UnsupportedError
 from mszoo.inference.ascent import OnStep, Schedule, ascend, child_generators, normal
 from mszoo.inference.operators import Operator
-from mszoo.inference.views import denoise_view
+from mszoo.inference.views import denoise_view, denoise_views
 from mszoo.model import MultiScaleModel
 
 __all__ = ["SOLVE", "solve"]
 
-SOLVE = Schedule(h0=0.2, beta=0.05, sigma_end=0.01, floor=0.002, patience=10)
+SOLVE = Schedule(h0=0.1, beta=0.05, sigma_end=0.01, floor=0.002, patience=10)
 
 
 @torch.no_grad()
@@ -31,7 +31,8 @@ def solve(
 
     The ascent of :mod:`mszoo.inference.ascent` in the image, where the part that was measured is set and the rest
     follows the whole coarse-to-fine denoiser: d = (1 - M M^T) f(y) + M (m - M^T y), f(y) = denoise(y) - y. Each step
-    sees the next of the image's views (:mod:`mszoo.inference.views`), so that the wavelet grid leaves no trace.
+    sees the next of the image's views (:mod:`mszoo.inference.views`), so that the wavelet grid leaves no trace; the
+    last, which only denoises, averages over all positions of the grid (16 of them at most).
 
     Args:
         model: blind, in eval mode; :func:`mszoo.inference.fast` makes it faster.
@@ -53,10 +54,10 @@ def solve(
         raise ImageSizeError(
             f"this model takes {model.channels} channel(s), the measurement is of {tuple(known.shape)}"
         )
-    half = torch.full_like(known, 0.5)
+    half, last = torch.full_like(known, 0.5), min(4**model.levels, 16)
 
     def direction(y: Tensor, which: Tensor, step: int) -> Tensor:
-        denoised = denoise_view(model, y, None, step)
+        denoised = denoise_view(model, y, None, step) if step else denoise_views(model, y, None, last)
         return denoised - y + operator.pseudo_inverse(m[which] - operator.forward(denoised))
 
     generators = child_generators(generator, len(m))
