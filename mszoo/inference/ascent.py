@@ -42,8 +42,9 @@ class Schedule:
         floor: stops as well when the noise estimate is below this. Details of a smooth image are so small that a
             fraction of them is below what the denoiser resolves.
         growing: whether steps grow as h0 k / (1 + h0 (k - 1)), or stay h0.
-        patience: stops as well when the noise estimate has not fallen for so many steps: it is at what the denoiser
-            takes for noise in clean images, and going on would only add what is not there.
+        annealed: whether the noise is taken to be what was added and not yet removed, sigma_0 (1 - beta h_1) ...
+            (1 - beta h_k), and not what the denoiser takes for noise. The residual of a good denoiser is smaller than
+            the noise: an estimate from it cools faster than beta says, and settles what is still undecided.
         max_steps: after which it stops anyway, with a warning.
         give_up: a noise estimate above this, or above four times the smallest so far, is a divergence: that image goes
             back to its smallest, and stops, with a warning.
@@ -55,7 +56,7 @@ class Schedule:
     sigma_end: float = 0.01
     floor: float = 0.005
     growing: bool = True
-    patience: int = 2000
+    annealed: bool = False
     max_steps: int = 2000
     give_up: float = 1.5
 
@@ -63,7 +64,7 @@ class Schedule:
         for name in ("h0", "beta"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1], got {getattr(self, name)}")
-        for name in ("sigma_0", "sigma_end", "patience", "max_steps", "give_up"):
+        for name in ("sigma_0", "sigma_end", "max_steps", "give_up"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
@@ -97,8 +98,7 @@ def ascend(
     y, best = y.clone(), y.clone()
     active = torch.arange(len(y), device=y.device)
     sigma = torch.full((len(y),), schedule.sigma_0, dtype=y.dtype, device=y.device)
-    smallest = torch.full_like(sigma, float("inf"))
-    waited = torch.zeros(len(y), dtype=torch.int64, device=y.device)
+    smallest, left = torch.full_like(sigma, float("inf")), schedule.sigma_0
     diverged: list[int] = []
     for k in range(1, schedule.max_steps + 1):
         h = schedule.step_size(k)
@@ -107,8 +107,10 @@ def ascend(
         level = d.flatten(1).square().mean(1).sqrt() / unit
         lost = ~((level <= schedule.give_up) & (level <= 4 * smallest[active]))  # true for nan
         lower = level < smallest[active]
-        waited[active] = torch.where(lower, 0, waited[active] + 1)
         smallest[active[lower]], best[active[lower]] = level[lower], current[lower]
+        if schedule.annealed:
+            level = torch.full_like(level, left)
+            left *= 1 - schedule.beta * h
         gamma = unit * level * max(0.0, (1 - schedule.beta * h) ** 2 - (1 - h) ** 2) ** 0.5
         z = normal(current, [generators[i] for i in active.tolist()])
         current = current + h * d + per_image(gamma, d) * z
@@ -116,8 +118,7 @@ def ascend(
         y[active[lost]] = best[active[lost]]
         if on_step is not None:
             on_step(k, y, sigma)
-        done = (level <= schedule.floor) | (waited[active] >= schedule.patience)
-        done |= unit * level <= schedule.sigma_end * current.flatten(1).std(1)
+        done = (level <= schedule.floor) | (unit * level <= schedule.sigma_end * current.flatten(1).std(1))
         diverged += active[lost].tolist()
         active = active[~(lost | done)]
         if not len(active):

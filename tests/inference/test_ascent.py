@@ -85,14 +85,35 @@ def test_impossible_schedules(options):
         Schedule(**options)
 
 
-def test_it_stops_where_the_noise_estimate_no_longer_falls():
-    """A denoiser that takes a part of every image for noise: going on would never end."""
+def test_annealed_noise_falls_as_beta_says_whatever_the_denoiser_leaves():
+    """A denoiser that takes a part of every image for noise: with the estimate from it, going on would never end."""
 
     def never_content(y: torch.Tensor, which: torch.Tensor, step: int) -> torch.Tensor:
         return onto_flat_images(y, which, step) + 0.1
 
-    steps: list[int] = []
-    schedule = Schedule(h0=0.2, beta=0.1, patience=10)
-    x = ascend(never_content, start(1), schedule, child_generators(0, 1), on_step=lambda k, y, s: steps.append(k))
-    assert 10 < steps[-1] < 100
+    seen: list[torch.Tensor] = []
+    schedule = Schedule(h0=0.2, beta=0.1, sigma_0=0.8, annealed=True, sigma_end=1e-6, floor=0.01)
+    x = ascend(
+        never_content, start(2), schedule, child_generators(0, 2), on_step=lambda k, y, s: seen.append(s.clone())
+    )
+    sigma = torch.stack(seen)
+    falling = 1 - 0.1 * torch.tensor([schedule.step_size(k) for k in range(1, len(sigma))])
+    torch.testing.assert_close(sigma[0], torch.full((2,), 0.8))
+    torch.testing.assert_close(sigma[1:] / sigma[:-1], falling[:, None].expand(-1, 2))
+    assert sigma[-2].min() > 0.01 >= sigma[-1].max()
     assert x.isfinite().all()
+
+
+def test_annealed_the_added_noise_keeps_to_the_schedule():
+    """Images of pure noise hold, at every step, as much of it as the schedule says."""
+    held: list[float] = []
+    schedule = Schedule(h0=0.2, beta=0.2, annealed=True, sigma_end=1e-6, floor=0.05)
+
+    def watch(y: torch.Tensor, which: torch.Tensor, step: int) -> torch.Tensor:
+        held.append(y[0].std().item())
+        return onto_flat_images(y, which, step)
+
+    told: list[float] = []
+    y = normal(torch.zeros(2, 1, 64, 64), child_generators(0, 2))
+    ascend(watch, y, schedule, child_generators(1, 2), on_step=lambda k, y, s: told.append(s[0].item()))
+    torch.testing.assert_close(torch.tensor(held[:-1]), torch.tensor(told), rtol=0.1, atol=0)
