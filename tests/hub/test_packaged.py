@@ -1,18 +1,22 @@
 """Packaged models: they load anywhere, and do what their cards say."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
+import skimage.restoration
 import torch
 from PIL import Image
 
 import mszoo
 from mszoo.errors import CheckpointError
 from mszoo.evaluation import psnr
+from mszoo.evaluation.demo import astronaut_face
 from mszoo.hub import find, packaged_models
 from mszoo.hub.pushing import publication
+from mszoo.inference import Inpainting, downsample, fast
 from mszoo.shipped import shipped_files
 
 NAMES = mszoo.list_models()
@@ -50,6 +54,33 @@ def test_photographs_haar_rf13_on_set12(shared, sigma, least):
     small = [image for image in images if image.shape[-1] <= 256]
     (row,) = psnr_curve(mszoo.load("photographs-haar-rf13"), small, [sigma])
     assert row.denoised >= least
+
+
+def test_photographs_haar_rf13_enlarges_with_as_much_detail_as_is_real():
+    model, x = fast(mszoo.load("photographs-haar-rf13")), astronaut_face()
+    low = downsample(model, x, 4)
+    samples = model.super_resolve(low.repeat(2, 1, 1, 1), 4, generator=0)
+    assert psnr(samples.mean(0, keepdim=True), x) > 24
+    assert abs(decibels(detail_energy(model, samples) / detail_energy(model, x))) < 1.5
+    bicubic = torch.nn.functional.interpolate(low, scale_factor=4, mode="bicubic")
+    assert decibels(detail_energy(model, bicubic) / detail_energy(model, x)) < -5
+
+
+def detail_energy(model: mszoo.MultiScaleModel, x: torch.Tensor) -> float:
+    assert model.basis is not None
+    return model.basis.analyze(x)[1].square().mean().item()
+
+
+def decibels(ratio: float) -> float:
+    return 10 * math.log10(ratio)
+
+
+def test_photographs_haar_rf13_fills_in_missing_pixels_better_than_biharmonic():
+    model, x = fast(mszoo.load("photographs-haar-rf13")), astronaut_face()[..., 32:96, 32:96]
+    operator = Inpainting.random_pixels((64, 64), 0.5, seed=0)
+    known = operator.forward(x)
+    peer = skimage.restoration.inpaint_biharmonic(known[0, 0].numpy(), ~operator.mask.numpy())
+    assert psnr(model.solve(known, operator, generator=0), x) > psnr(torch.from_numpy(peer).float()[None, None], x)
 
 
 def test_unknown_models():
