@@ -9,8 +9,8 @@ Kadkhodaie and Simoncelli, *Stochastic solutions for linear inverse problems usi
     \gamma_k^2 = \sigma_k^2 \left[ (1 - \beta h_k)^2 - (1 - h_k)^2 \right], \qquad
     y \leftarrow y + h_k d + \gamma_k z.
 
-Everything is per image: its own noise estimate, random numbers and stop, so that a sample is the same alone and in
-any batch.
+A schedule may set :math:`\sigma_k` itself (``annealed``). Everything is per image: its own noise estimate, random
+numbers and stop, so that a sample is the same alone and in any batch.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Schedule:
         floor: stops as well when the noise estimate is below this. Details of a smooth image are so small that a
             fraction of them is below what the denoiser resolves.
         growing: whether steps grow as h0 k / (1 + h0 (k - 1)), or stay h0.
-        annealed: whether the noise is taken to be what was added and not yet removed, sigma_0 (1 - beta h_1) ...
-            (1 - beta h_k), and not what the denoiser takes for noise. The residual of a good denoiser is smaller than
-            the noise: an estimate from it cools faster than beta says, and settles what is still undecided.
+        annealed: whether sigma_k is the noise that was added and not yet removed, sigma_0 (1 - beta h_1) ...
+            (1 - beta h_{k-1}), and not what the denoiser takes for noise. The residual of a good denoiser is smaller
+            than the noise: an estimate from it cools faster than beta says, and settles what is still undecided.
         max_steps: after which it stops anyway, with a warning.
         give_up: a noise estimate above this, or above four times the smallest so far, is a divergence: that image goes
             back to its smallest, and stops, with a warning.
@@ -108,17 +108,16 @@ def ascend(
         lost = ~((level <= schedule.give_up) & (level <= 4 * smallest[active]))  # true for nan
         lower = level < smallest[active]
         smallest[active[lower]], best[active[lower]] = level[lower], current[lower]
-        if schedule.annealed:
-            level = torch.full_like(level, left)
-            left *= 1 - schedule.beta * h
-        gamma = unit * level * max(0.0, (1 - schedule.beta * h) ** 2 - (1 - h) ** 2) ** 0.5
+        noise = torch.full_like(level, left) if schedule.annealed else level
+        left *= 1 - schedule.beta * h
+        gamma = unit * noise * max(0.0, (1 - schedule.beta * h) ** 2 - (1 - h) ** 2) ** 0.5
         z = normal(current, [generators[i] for i in active.tolist()])
         current = current + h * d + per_image(gamma, d) * z
-        y[active], sigma[active] = current, level
+        y[active], sigma[active] = current, noise
         y[active[lost]] = best[active[lost]]
         if on_step is not None:
             on_step(k, y, sigma)
-        done = (level <= schedule.floor) | (unit * level <= schedule.sigma_end * current.flatten(1).std(1))
+        done = (noise <= schedule.floor) | (unit * noise <= schedule.sigma_end * current.flatten(1).std(1))
         diverged += active[lost].tolist()
         active = active[~(lost | done)]
         if not len(active):

@@ -31,9 +31,9 @@ def solve(
 
     The ascent of :mod:`mszoo.inference.ascent` in the image, where the part that was measured is set and the rest
     follows the whole coarse-to-fine denoiser: d = (1 - M M^T) f(y) + M (m - M^T y), f(y) = denoise(y) - y. The noise
-    is annealed (see :class:`Schedule`), which is half a decibel better than estimating it as the paper does. Each step
-    sees the next of the image's views (:mod:`mszoo.inference.views`), so that the wavelet grid leaves no trace; the
-    last, which only denoises, averages over all positions of the grid (16 of them at most).
+    is annealed (see :class:`Schedule`) and not estimated as in the paper, which comes closer on most problems. Each
+    step sees the next of the image's views (:mod:`mszoo.inference.views`), so that the wavelet grid leaves no trace;
+    the last, which only denoises, averages over all positions of the grid (16 of them at most).
 
     Args:
         model: blind, in eval mode; :func:`mszoo.inference.fast` makes it faster.
