@@ -142,7 +142,7 @@ class BiasFreeCNN(Conditioner):
         weights = [self.first.kernels() if isinstance(self.first, ContrastConv) else self.first.weight]
         for layer, norm in zip(self.inner, self.norms, strict=True):
             assert isinstance(layer, nn.Conv2d)
-            scale = norm.gain / norm.running_std if isinstance(norm, BatchScale) else torch.ones(())
+            scale = norm.gain / norm.running_std if isinstance(norm, BatchScale) else layer.weight.new_ones(())
             weights.append(layer.weight * scale.reshape(-1, 1, 1, 1))
         weights = [w.detach() for w in (*weights, self.last.weight)]
         edge = "replicate" if isinstance(self.first, ContrastConv) else "constant"

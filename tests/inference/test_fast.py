@@ -52,6 +52,12 @@ def test_the_norms_are_gone():
     assert not any(isinstance(m, BiasFreeCNN) for m in fast(trained_model("batch", "relu", False)).modules())
 
 
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_folding_stays_on_the_device_of_the_weights(norm):
+    quick = fast(trained_model(norm, "relu", False).to("meta"))
+    assert {t.device.type for t in quick.state_dict().values()} == {"meta"}
+
+
 def test_bfloat16_is_close():
     model = trained_model("batch", "relu", False)
     y = torch.rand(2, 3, 32, 32)
