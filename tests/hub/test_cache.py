@@ -177,7 +177,7 @@ if children[0]:
 if 0 in children:
     code = 1
     try:
-        print(mszoo.hub.pull("org/model"), flush=True)
+        os.write(1, f"{mszoo.hub.pull('org/model')}\\n".encode())  # at once: lines of two processes must not mix
         code = 0
     finally:
         os._exit(code)
