@@ -7,7 +7,7 @@ so images go through the whole chain a few at a time, such that a layer's output
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mszoo.conditioners.base import Conditioner
 from mszoo.conditioners.layers import Activation, activate
+from mszoo.conditioners.winograd import Stage
 
 __all__ = ["FoldedCNN"]
 
@@ -46,11 +47,11 @@ class FoldedCNN(Conditioner):
         edge: str = "constant",
     ) -> None:
         super().__init__(channels, cond_channels)
-        self.weights = nn.ParameterList(
-            nn.Parameter(w.to(dtype, memory_format=torch.channels_last, copy=True), requires_grad=False)
-            for w in weights
-        )
+        first, *inner, last = (w.to(dtype, memory_format=torch.channels_last, copy=True) for w in weights)
+        self.first, self.last = (nn.Parameter(w, requires_grad=False) for w in (first, last))
+        self.rectify = activation == "relu"
         self.activation: Activation = activation
+        self.stages = nn.ModuleList(Stage(run, self.rectify) for run in _runs(inner, together=self.rectify))
         self.batch_independent = True
         self.smooth = activation != "relu"
         self._receptive_field = receptive_field
@@ -63,16 +64,27 @@ class FoldedCNN(Conditioner):
 
     def forward(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
         """Apply the network; see :meth:`Conditioner.forward`. It is blind."""
-        joined = self.join(y, cond).to(self.weights[0].dtype)
+        joined = self.join(y, cond).to(self.first.dtype)
         height, width = y.shape[-2:]
         together = len(y) if y.is_cuda else max(1, _PIXELS_AT_ONCE // (height * width))
         parts = [self._chain(part.contiguous(memory_format=torch.channels_last)) for part in joined.split(together)]
         return torch.cat(parts).to(y.dtype) if len(parts) > 1 else parts[0].to(y.dtype)
 
     def _chain(self, h: Tensor) -> Tensor:
-        first, *inner, last = self.weights
-        h = F.conv2d(F.pad(h, (1, 1, 1, 1), mode=self.edge), first)
-        for weight in inner:
-            h = F.conv2d(h, weight, padding=weight.shape[-1] // 2)
-            h = h.relu_() if self.activation == "relu" else activate(h, self.activation)
-        return F.conv2d(h, last, padding=1)
+        h = F.conv2d(F.pad(h, (1, 1, 1, 1), mode=self.edge), self.first)
+        for stage in self.stages:
+            h = stage(h)
+            h = h if self.rectify else activate(h, self.activation)
+        return F.conv2d(h, self.last, padding=1)
+
+
+def _runs(weights: Sequence[Tensor], together: bool) -> Iterator[list[Tensor]]:
+    """The layers of each stage: a 3 x 3 one and the 1 x 1 ones after it, or each alone."""
+    run: list[Tensor] = []
+    for weight in weights:
+        if run and (weight.shape[-1] == 3 or not together):
+            yield run
+            run = []
+        run.append(weight)
+    if run:
+        yield run

@@ -11,20 +11,26 @@ from mszoo.errors import UnsupportedError
 from mszoo.inference import fast
 
 
-def trained_model(norm: str, activation: str, embedding: bool, invariant: bool = False) -> mszoo.MultiScaleModel:
-    """A model whose running statistics and gains are not the initial ones."""
+def trained_model(
+    norm: str, activation: str, embedding: bool, invariant: bool = False, width: int = 12
+) -> mszoo.MultiScaleModel:
+    """A model whose running statistics and gains are not the initial ones; an invariant one ends in a U-Net."""
     torch.manual_seed(0)
     part = {
-        "conditioner": {"name": "bias_free_cnn", "receptive_field": 9, "depth": 6, "width": 12, "norm": norm,
+        "conditioner": {"name": "bias_free_cnn", "receptive_field": 9, "depth": 6, "width": width, "norm": norm,
                         "activation": activation, "noise_embedding": embedding, "brightness_invariant": invariant},
         "head": "denoiser",
     }  # fmt: skip
+    unet = {"name": "bias_free_unet", "widths": [width, 16], "activation": activation}
     model = mszoo.MultiScaleModel.from_config(
-        {"channels": 3, "basis": "db2", "levels": 2, "detail": part, "coarse": part}
-    )
+        {"channels": 3, "basis": "db2", "levels": 2, "detail": part,
+         "coarse": {"conditioner": unet, "head": "denoiser"} if invariant else part}
+    )  # fmt: skip
     for name, tensor in model.state_dict().items():
         if "gain" in name or "running" in name:
             tensor.copy_(torch.rand_like(tensor) + 0.5)
+        elif "last.weight" in name:  # a block of the U-Net starts as the identity
+            tensor.add_(0.1 * torch.randn_like(tensor))
     return model.eval()
 
 
@@ -36,9 +42,9 @@ def trained_model(norm: str, activation: str, embedding: bool, invariant: bool =
         ("none", "gelu", False, True),
     ],
 )
-@pytest.mark.parametrize("size", [(8, 8), (200, 204)])  # several images at a time, and one
-def test_equal_up_to_rounding(norm, activation, embedding, invariant, size):
-    model = trained_model(norm, activation, embedding, invariant)
+@pytest.mark.parametrize(("size", "width"), [((8, 8), 12), ((200, 204), 16)])  # several images at a time, and one
+def test_equal_up_to_rounding(norm, activation, embedding, invariant, size, width):
+    model = trained_model(norm, activation, embedding, invariant, width)
     y, before = torch.rand(3, 3, *size), {k: v.clone() for k, v in model.state_dict().items()}
     quick = fast(model)
     with torch.inference_mode():
@@ -68,6 +74,12 @@ def test_bfloat16_is_close():
 
 
 def test_a_fast_model_is_not_for_saving(tmp_path):
-    with pytest.raises(UnsupportedError, match="built directly"):
-        fast(trained_model("batch", "relu", False)).save_pretrained(tmp_path)
-    assert not list(tmp_path.iterdir())
+    unet = {"conditioner": "bias_free_unet", "head": "denoiser"}
+    for model in (
+        trained_model("batch", "relu", False),
+        mszoo.MultiScaleModel.from_config({"channels": 1, "coarse": unet}),
+    ):
+        with pytest.raises(UnsupportedError, match="built directly"):
+            fast(model).save_pretrained(tmp_path / "fast")
+        assert not (tmp_path / "fast").exists()
+        model.save_pretrained(tmp_path / model.scales[-1].conditioner.part.name)
