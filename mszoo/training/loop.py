@@ -31,6 +31,7 @@ from mszoo.training.step import Step
 __all__ = ["train"]
 
 _LOG_EVERY = 10
+_HOPELESS = 1e6  # growth of the loss that no run recovers from; an optimizer of bounded steps keeps it finite for hours
 
 
 def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
@@ -49,7 +50,7 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
 
     Raises:
         RecipeError: the recipe has faults.
-        TrainingError: the run cannot start, or its loss is no longer finite.
+        TrainingError: the run cannot start, or its loss grows beyond hope or is no longer finite.
         DataError: no image is as large as the crop.
     """
     recipe, _ = check(source)
@@ -96,7 +97,7 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
         with accelerator.autocast():
             calibrate(kept, ((x.to(accelerator.device), draw) for x, draw in first_batches))
         if not all(bool(t.isfinite().all()) for t in kept.state_dict().values() if t.is_floating_point()):
-            raise diverged("weights", at)
+            raise diverged("weights are no longer finite", at)
         fingerprints = gather_object([fingerprint(kept.model)])
         log.write("fingerprint", at, processes=fingerprints)
         if len(set(fingerprints)) > 1:
@@ -105,7 +106,7 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
 
     def diverged(what: str, at: int) -> TrainingError:
         return TrainingError(
-            f"{what} are no longer finite at step {at}; lower training.optimizer.lr, or set training.clip. "
+            f"{what} at step {at}; lower training.optimizer.lr, or set training.clip. "
             f"The last checkpoint in {out}, if there is one, is unharmed"
         )
 
@@ -116,7 +117,7 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
             f"{recipe.name}: {processes} process{'es' * (processes > 1)} ({kind}), {accelerator.device}, into {out}"
         )
         began, since, window = time.monotonic(), start, torch.zeros((), device=accelerator.device)
-        parts, at = 0, start
+        parts, at, first = 0, start, None
         step.train()
         for x, draw in batches.steps(start, settings.steps):
             if parts == 0:
@@ -135,11 +136,15 @@ def train(source: Source, out: Path, resume: bool = False) -> MultiScaleModel:
             if average is not None:
                 average.update(step, step=at)
 
+            if first is None:
+                first = float(accelerator.reduce(window, "mean"))  # type: ignore[arg-type]
             last = at == settings.steps
             if at % _LOG_EVERY == 0 or last:
                 mean = float(accelerator.reduce(window, "mean")) / (at - since)  # type: ignore[arg-type]
                 if not mean < float("inf"):
-                    raise diverged("losses", at)
+                    raise diverged("losses are no longer finite", at)
+                if mean > _HOPELESS * max(abs(first), 1.0):
+                    raise diverged(f"losses have grown from {first:.3g} to {mean:.3g}", at)
                 rate = (at - since) * settings.batch_size / (time.monotonic() - began)
                 details = {name: float(value) for name, value in logs.items()}
                 log.progress(at, mean, rate, lr=optimizer.param_groups[0]["lr"], **details)

@@ -77,6 +77,13 @@ def test_a_diverged_model_is_never_saved(tmp_path):
     assert (out / "model.safetensors").read_bytes() == before
 
 
+def test_a_loss_that_has_exploded_stops_the_run_though_it_is_finite(tmp_path):
+    bad = ("training.optimizer={name: adamw, lr: 100}", "training.steps=100")
+    with pytest.raises(TrainingError, match=r"losses have grown from \S+ to \d\S+ at step \d+; lower training\.optim"):
+        run(tmp_path / "bad", *bad)
+    assert not (tmp_path / "bad" / "model.safetensors").exists()
+
+
 def test_images_that_cannot_be_read_are_a_fault_of_the_recipe(tmp_path):
     overrides = ("data.train={name: image_folder, path: nowhere, crop: 16}",)
     with pytest.raises(
