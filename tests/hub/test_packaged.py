@@ -27,14 +27,14 @@ def test_model_recipe_card_and_evaluation_belong_together(name):
     folder = find(name)
     model = mszoo.load(name)
     assert not model.training
-    assert (folder / "model.safetensors").stat().st_size < 10 * 2**20
+    assert (folder / "model.safetensors").stat().st_size < 12 * 2**20
     assert name in shipped_files("recipes", ".yaml")
     # the shipped card is the one that publishing would write
     assert shipped_files("hub_cards", ".md")[name].read_bytes() == publication(folder, name)["README.md"]
 
 
 def test_photographs_haar_rf13_on_the_face_crop():
-    """23.2 dB at sigma 0.4, 23.5 with 16 views, where the best Gaussian blur has 22.6 and the noisy crop 8.0."""
+    """23.4 dB at sigma 0.4, over 23.6 with 16 views, where the best Gaussian blur has 22.6 and the noisy crop 8.0."""
     grey = Image.fromarray(skimage.data.astronaut()).convert("L").crop((140, 0, 300, 160))
     clean = torch.from_numpy(np.array(grey, dtype=np.float32) / 255)[None, None]
     noise = np.random.default_rng(0).standard_normal((1, 1, 160, 160)).astype(np.float32)
@@ -42,18 +42,17 @@ def test_photographs_haar_rf13_on_the_face_crop():
     assert psnr(y, clean).item() == pytest.approx(7.9959, abs=1e-3)
     model = fast(mszoo.load("photographs-haar-rf13"))
     with torch.inference_mode():
-        assert psnr(model.denoise(y), clean).item() >= 23.2
-        assert psnr(denoise_views(model, y, None, 16), clean).item() >= 23.5
+        assert psnr(model.denoise(y), clean).item() >= 23.3
+        assert psnr(denoise_views(model, y, None, 16), clean).item() >= 23.6
 
 
-@pytest.mark.parametrize(("sigma", "least"), [(25 / 255, 28.5), (50 / 255, 25.3)])
+@pytest.mark.parametrize(("sigma", "least"), [(25 / 255, 29.0), (50 / 255, 26.0)])
 def test_photographs_haar_rf13_on_set12(shared, sigma, least):
-    """Above the best Gaussian blur (26.7 and 24.1 dB) on photographs it has never seen."""
+    """What it was made to reach, on photographs it has never seen; the best Gaussian blur has 26.7 and 24.1 dB."""
     from mszoo.evaluation import psnr_curve
 
     images = mszoo.create("dataset", "image_folder", 1, path=str(shared / "data" / "set12"))
-    small = [image for image in images if image.shape[-1] <= 256]
-    (row,) = psnr_curve(mszoo.load("photographs-haar-rf13"), small, [sigma])
+    (row,) = psnr_curve(fast(mszoo.load("photographs-haar-rf13")), images, [sigma])
     assert row.denoised >= least
 
 
