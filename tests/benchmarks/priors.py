@@ -58,15 +58,21 @@ def has_face(image: Tensor) -> bool:
 def enlarge(model: mszoo.MultiScaleModel, out: Path | None) -> None:
     x = astronaut_face()
     low = downsample(model, x, 4)
-    one = model.super_resolve(low, 4, generator=0)
-    mean = model.super_resolve(low, 4, mean_of=16, generator=0)
+    samples = model.super_resolve(low.repeat(16, 1, 1, 1), 4, generator=0)
+    one, mean = samples[:1], samples.mean(0, keepdim=True)
     bicubic = F.interpolate(low, scale_factor=4, mode="bicubic")
     print(f"low-pass of the sample differs by {(downsample(model, one, 4) - low).abs().max():.1e} from the given one")
     for name, image in (("bicubic", bicubic), ("a sample", one), ("mean of 16 samples", mean)):
-        difference = 10 * np.log10(fine_energy(image) / fine_energy(x))
-        print(f"{name}: {psnr(image, x).item():.2f} dB, energy of the high frequencies {difference:+.2f} dB")
+        print(f"{name}: {psnr(image, x).item():.2f} dB, fine energy {fine_difference(image, x):+.2f} dB")
+    each = [fine_difference(sample[None], x) for sample in samples]
+    print(f"the 16 samples: fine energy {min(each):+.2f} to {max(each):+.2f} dB, mean {np.mean(each):+.2f}")
     if out is not None:
         write_image(torch.cat([x, bicubic, one, mean], 3)[0], out)
+
+
+def fine_difference(image: Tensor, x: Tensor) -> float:
+    """Energy of the high frequencies, in dB of that of ``x``."""
+    return float(10 * np.log10(fine_energy(image) / fine_energy(x)))
 
 
 def fine_energy(x: Tensor) -> float:
