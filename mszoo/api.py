@@ -6,7 +6,7 @@ import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mszoo.hooks import registry
+from mszoo.discovery import registry
 from mszoo.registry import natural_order
 
 if TYPE_CHECKING:

@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from mszoo import checkpoint
 from mszoo.bases import Basis, check_size, pad_to_multiple
-from mszoo.claims import claims_of
+from mszoo.build import build_parts
 from mszoo.errors import ImageSizeError, MszooError, UnsupportedError
 from mszoo.heads import EnergyHead, Head
 from mszoo.heads.base import per_image
 from mszoo.heads.normalization import Constant
-from mszoo.parts import build_parts
+from mszoo.options import validate
 from mszoo.recipe.schema import ModelConfig
-from mszoo.registry import validate
 
 if TYPE_CHECKING:
     from mszoo.inference import Operator
@@ -101,19 +98,14 @@ class MultiScaleModel(nn.Module):
 
     def save_pretrained(self, folder: str | Path, *, beside: dict[str, str] | None = None) -> None:
         """Write a checkpoint folder that :func:`mszoo.load` reads; ``beside``: text of further files, by name."""
-        config = {
-            "library_name": "mszoo",
-            "model": self.config(),
-            "components": claims_of(p for m in self.modules() if (p := getattr(m, "part", None)) is not None),
-            "constants": [asdict(c) for c in self.constants.values()],
-            "largest_t": self.largest_t,
-        }
-        checkpoint.write(Path(folder), config, self.state_dict(), beside)
+        from mszoo.checkpoint.saving import save_model
+
+        return save_model(self, folder, beside)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> MultiScaleModel:
-        """Read a checkpoint folder, in eval mode; see :func:`mszoo.pretrained.read_model`."""
-        from mszoo.pretrained import read_model
+        """Read a checkpoint folder, in eval mode; see :func:`mszoo.checkpoint.reading.read_model`."""
+        from mszoo.checkpoint.reading import read_model
 
         return read_model(folder, device)
 

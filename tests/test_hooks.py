@@ -32,7 +32,7 @@ import json, sys, warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import mszoo
-    from mszoo.hooks import registry
+    from mszoo.discovery import registry
     names = mszoo.list_components()
     owners = {f"{s.kind}:{s.name}": [s.distribution, s.version] for s in registry()}
 heavy = sorted({"torch", "numpy", "pywt"} & set(sys.modules))

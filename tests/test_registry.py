@@ -11,9 +11,9 @@ import mszoo
 from mszoo.bases import Basis
 from mszoo.conditioners import Conditioner
 from mszoo.data import ImageDataset
+from mszoo.discovery import registry
 from mszoo.errors import ClashError, MszooError, OptionsError, UnknownComponentError
 from mszoo.heads import Head
-from mszoo.hooks import registry
 from mszoo.objectives import Objective
 from mszoo.registry import KINDS, Registry, Spec, natural_order
 

@@ -9,8 +9,27 @@ from typing import Annotated, Any
 
 import typer
 
-from mszoo.cli import experiments, generating, hub, listing, plugins, probability, training, using
+from mszoo.cli.assemble import assemble
+from mszoo.cli.card import card
+from mszoo.cli.components import components
+from mszoo.cli.convert import app as convert
+from mszoo.cli.demo import demo
+from mszoo.cli.denoise import denoise
+from mszoo.cli.evaluate import evaluate
+from mszoo.cli.experiment import app as experiment
+from mszoo.cli.info import info
+from mszoo.cli.log_prob import log_prob
+from mszoo.cli.models import models
 from mszoo.cli.output import console, fail, print_error
+from mszoo.cli.plugin import app as plugin
+from mszoo.cli.plugins import plugins
+from mszoo.cli.pull import pull
+from mszoo.cli.push import push
+from mszoo.cli.recipes import recipes
+from mszoo.cli.sample import sample
+from mszoo.cli.solve import solve
+from mszoo.cli.super_resolve import super_resolve
+from mszoo.cli.train import train
 from mszoo.errors import MszooError, RecipeError
 
 __all__ = ["app", "main"]
@@ -23,21 +42,18 @@ app = typer.Typer(
     add_completion=False,
 )
 for verb in (
-    *(listing.components, listing.plugins, listing.recipes, listing.models, listing.info),
-    *(training.train, training.assemble),
-    *(using.denoise, using.evaluate, using.demo),
-    *(generating.sample, generating.solve),
-    *(hub.push, hub.pull, hub.card),
+    *(components, plugins, recipes, models, info),
+    *(train, assemble),
+    *(denoise, evaluate, demo),
+    *(sample, solve),
+    *(push, pull, card),
 ):
     app.command()(verb)
-app.command("super-resolve")(generating.super_resolve)
-app.command("log-prob")(probability.log_prob)
-convert = typer.Typer(help="Turn other people's checkpoints into mszoo's.", no_args_is_help=True)
-convert.command("paper-a")(training.convert_paper_a)
-convert.command("paper-b")(training.convert_paper_b)
+app.command("super-resolve")(super_resolve)
+app.command("log-prob")(log_prob)
 app.add_typer(convert, name="convert")
-app.add_typer(experiments.app, name="experiment")
-app.add_typer(plugins.app, name="plugin")
+app.add_typer(experiment, name="experiment")
+app.add_typer(plugin, name="plugin")
 
 
 def main() -> None:

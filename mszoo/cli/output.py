@@ -1,27 +1,19 @@
-"""What every verb prints with: consoles, tables, and the reading of numbers."""
+"""What every verb prints with: consoles and tables."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from mszoo.errors import MszooError
-
 __all__ = [
-    "Device",
-    "ModelName",
-    "ModelOption",
-    "Seed",
     "console",
     "errors",
     "fail",
-    "number",
     "print_error",
     "print_likelihood",
     "print_psnr",
@@ -31,17 +23,6 @@ __all__ = [
 # Lines of a pipe or a file are not wrapped at a terminal's width.
 console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
 errors = Console(stderr=True, highlight=False)
-
-Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all that is random.")]
-Views = Annotated[
-    int,
-    typer.Option(min=1, max=1024, help="Average over so many shifts of the image, 4^levels for all: slower, better."),
-]
-ModelName = Annotated[str, typer.Argument(help="A packaged model, a checkpoint folder, or owner/name on the Hub.")]
-ModelOption = Annotated[
-    str, typer.Option("--model", help="A packaged model, a checkpoint folder, or owner/name on the Hub.")
-]
 
 
 def print_error(message: str, kind: str = "[bold red]error:[/]") -> None:
@@ -55,20 +36,6 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """Print an error and leave with an exit code."""
     print_error(message)
     sys.exit(code)
-
-
-def number(text: str, option: str) -> float:
-    """0.1, or a fraction such as 25/255."""
-    try:
-        above, _, below = text.partition("/")
-        value = float(above) / float(below or 1)
-    except (ValueError, ZeroDivisionError):
-        raise MszooError(f"{option}: {text!r} is no number; write 0.1, or 25/255") from None
-    if not 0 <= value < float("inf"):
-        raise MszooError(f"{option}: the noise level must be 0 or more, got {text}")
-    if value > 10:
-        raise MszooError(f"{option}: {text} is far above images in [0, 1]; did you mean {text}/255?")
-    return value
 
 
 def table(*columns: str) -> Table:

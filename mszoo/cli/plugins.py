@@ -1,46 +1,49 @@
-"""The verb that starts a plugin."""
+"""mszoo plugins: the installed plugins, and whether they keep their contracts."""
 
 from __future__ import annotations
 
-from enum import Enum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from mszoo.cli.output import console
+from mszoo.cli.output import console, table
 
-__all__ = ["app"]
-
-app = typer.Typer(help="Make a plugin of your own.", no_args_is_help=True)
+__all__ = ["plugins"]
 
 
-class Kind(str, Enum):
-    """Of the component."""
-
-    basis = "basis"
-    conditioner = "conditioner"
-    head = "head"
-    objective = "objective"
-    dataset = "dataset"
-
-
-@app.callback()
-def plugin() -> None:
-    """Make a plugin of your own."""
-
-
-@app.command()
-def new(
-    name: Annotated[str, typer.Argument(help="Name of the distribution, such as mszoo-mine.")],
-    kind: Annotated[Kind, typer.Option(help="What it provides.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to make; by default the name, here.")] = None,
+def plugins(
+    check: Annotated[bool, typer.Option("--check", help="Import every component and test its contract.")] = False,
 ) -> None:
-    """Write a working plugin: a distribution, a component, and tests of its contract that pass."""
-    from mszoo.scaffold import new_plugin
+    """List the installed plugins: what they provide, or why they are disabled."""
+    from mszoo.discovery import plugins as installed
 
-    folder = out or Path(name)
-    for path in new_plugin(name, kind.value, folder):
-        console.print(escape(str(path)), soft_wrap=True)
-    console.print(f"next: cd {escape(str(folder))} && pip install -e '.\\[test]' && pytest")
+    found = installed()
+    if not found:
+        console.print("no plugins are installed (or MSZOO_PLUGINS leaves none)")
+        return
+    rows = table("plugin", "distribution", "hooks", "components", "state")
+    for plugin in found:
+        state = f"[red]disabled:[/] {escape(plugin.fault)}" if plugin.fault else "[green]works[/]"
+        notes = "".join(f"\n{escape(note)}" for note in plugin.notes)
+        components = ", ".join(f"{kind} {name}" for kind, name in plugin.components)
+        distribution = f"{plugin.distribution} {plugin.version}".strip()
+        rows.add_row(plugin.name, distribution, ", ".join(plugin.hooks), escape(components), state + notes)
+    console.print(rows)
+    if not check:
+        return
+    from mszoo.testing import check_plugin
+
+    failed = False
+    for plugin in found:
+        if plugin.fault is not None:
+            failed = True
+            continue
+        for report in check_plugin(plugin):
+            failed = failed or bool(report.failures)
+            good = f"{report.passed} checks passed"
+            console.print(f"[bold]{report.kind} {escape(report.name)}[/]: {good}, {len(report.failures)} failed")
+            for line in (*report.notes, *report.failures):
+                console.print(f"  {escape(line)}", soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)

@@ -13,7 +13,17 @@ from torch import Tensor
 
 from mszoo.errors import DataError
 
-__all__ = ["SUFFIXES", "Grey", "decode", "encode", "from_array", "read_image", "to_unit", "write_image"]
+__all__ = [
+    "SUFFIXES",
+    "Grey",
+    "contact_sheet",
+    "decode",
+    "encode",
+    "from_array",
+    "read_image",
+    "to_unit",
+    "write_image",
+]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 # How colour becomes grey: Pillow's luma weights, or the mean of red, green and blue (paper A's).
@@ -89,3 +99,11 @@ def write_image(image: Tensor, path: Path) -> None:
         encode(image).save(path)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot write {path}: {error}") from None
+
+
+def contact_sheet(images: Tensor) -> Tensor:
+    """Images (n, C, H, W) side by side in rows, (C, rows H, columns W)."""
+    columns = next(c for c in range(1, len(images) + 1) if c * c >= len(images))
+    blank = images.new_ones(-len(images) % columns, *images.shape[1:])
+    tiles = torch.cat([images, blank]).unflatten(0, (-1, columns))
+    return tiles.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)

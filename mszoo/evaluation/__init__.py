@@ -2,7 +2,6 @@
 
 from mszoo.evaluation.comparison import ComparisonRow, compare
 from mszoo.evaluation.denoising import PsnrRow, psnr, psnr_curve, psnr_of
-from mszoo.evaluation.filters import adaptive_filters
 from mszoo.evaluation.probability import ProbabilityRow, probabilities
 from mszoo.evaluation.results import Likelihood, Result, likelihood_of, read_likelihoods, read_results, write_result
 from mszoo.evaluation.tables import write_csv, write_parquet
@@ -13,7 +12,6 @@ __all__ = [
     "ProbabilityRow",
     "PsnrRow",
     "Result",
-    "adaptive_filters",
     "compare",
     "likelihood_of",
     "probabilities",

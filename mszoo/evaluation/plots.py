@@ -12,7 +12,7 @@ from torch import Tensor
 from mszoo.data.images import encode
 from mszoo.evaluation.comparison import ComparisonRow
 
-__all__ = ["ends", "plot_filters", "plot_histogram", "plot_images", "plot_noise_levels", "plot_receptive_fields"]
+__all__ = ["ends", "plot_histogram", "plot_images", "plot_noise_levels"]
 
 _T = TypeVar("_T")
 
@@ -28,29 +28,6 @@ def plot_noise_levels(rows: Sequence[ComparisonRow], path: Path) -> None:
         axes.plot(*zip(*line, strict=True), marker="o", label=name)
     axes.set(xlabel="PSNR of the noisy images (dB)", ylabel="PSNR of the denoised images (dB)")
     axes.legend()
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
-
-
-def plot_receptive_fields(rows: Sequence[ComparisonRow], path: Path) -> None:
-    """PSNR against the receptive field, a line for each noise level: pixel-domain dashed, multi-scale solid."""
-    figure = Figure(figsize=(6, 4.2), layout="constrained")
-    axes = figure.subplots()
-    local = [row for row in rows if row.receptive_field is not None]
-    for i, sigma in enumerate(sorted({row.sigma for row in local})):
-        for multi_scale, style in ((False, "--"), (True, "-")):
-            line = sorted(
-                (row.receptive_field or 0, row.denoised)
-                for row in local
-                if row.sigma == sigma and (row.levels > 0) == multi_scale
-            )
-            if line:
-                kind = "multi-scale" if multi_scale else "pixel domain"
-                axes.plot(
-                    *zip(*line, strict=True), style, marker="o", color=f"C{i}", label=f"{kind}, sigma {sigma:.3g}"
-                )
-    axes.set(xlabel="receptive field of the finest scale's network", ylabel="PSNR of the denoised images (dB)")
-    axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
 
@@ -88,22 +65,4 @@ def plot_images(rows: Sequence[Sequence[tuple[str, Tensor]]], path: Path) -> Non
         for axis, (title, image) in zip(line, row, strict=False):
             axis.imshow(encode(image), cmap="gray", vmin=0, vmax=255)
             axis.set_title(title, fontsize=8)
-    figure.savefig(path, dpi=120)
-
-
-def plot_filters(y: Tensor, filters: Tensor, pixels: Sequence[tuple[int, int]], path: Path, around: int = 24) -> None:
-    """The noisy image (C, H, W) with the pixels marked, and the filters (n, C, H, W) near them, mean over channels."""
-    figure = Figure(figsize=(2.6 * (len(pixels) + 1), 2.8), layout="constrained")
-    axes = figure.subplots(1, len(pixels) + 1, squeeze=False)[0]
-    axes[0].imshow(encode(y), cmap="gray", vmin=0, vmax=255)
-    axes[0].set_title("noisy image", fontsize=9)
-    for i, (row, column) in enumerate(pixels):
-        axes[0].plot(column, row, "o", color=f"C{i}", markerfacecolor="none")
-        top, left = max(0, row - around), max(0, column - around)
-        shown = filters[i].mean(0)[top : row + around + 1, left : column + around + 1].cpu()
-        limit = float(shown.abs().max()) or 1.0
-        axes[i + 1].imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axes[i + 1].set_title(f"filter of pixel {row},{column}", fontsize=9, color=f"C{i}")
-    for axis in axes:
-        axis.set_axis_off()
     figure.savefig(path, dpi=120)

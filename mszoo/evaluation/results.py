@@ -11,10 +11,11 @@ from typing import Annotated
 import pydantic
 from typing_extensions import NotRequired, TypedDict
 
-from mszoo.checkpoint import EVALUATION, read_text, replace_file
+from mszoo.checkpoint.folder import EVALUATION
 from mszoo.errors import CheckpointError
 from mszoo.evaluation.denoising import PsnrRow
 from mszoo.evaluation.probability import ProbabilityRow
+from mszoo.files import read_text, replace_file
 
 __all__ = ["Likelihood", "Result", "likelihood_of", "read_likelihoods", "read_results", "write_result"]
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mszoo.checkpoint import replace_file
 from mszoo.errors import UnsupportedError
+from mszoo.files import replace_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -12,7 +12,8 @@ from mszoo.data import ImageDataset, spread
 from mszoo.evaluation.probability import PIXELS_AT_ONCE, cut, large_enough
 from mszoo.inference import log_prob
 from mszoo.model import MultiScaleModel
-from mszoo.objectives import Draw, DualScoreMatching
+from mszoo.objectives import DualScoreMatching
+from mszoo.randomness import Draw
 from mszoo.training.step import Step
 
 __all__ = ["batches", "decibels", "dual_loss", "evenly"]

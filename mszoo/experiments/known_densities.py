@@ -17,7 +17,8 @@ from mszoo.experiments.densities import DENSITIES, Density, Shape
 from mszoo.heads import AnchoredEnergy, EnergyHead
 from mszoo.inference import normalize
 from mszoo.model import MultiScaleModel
-from mszoo.objectives import Draw, DualScoreMatching
+from mszoo.objectives import DualScoreMatching
+from mszoo.randomness import Draw
 from mszoo.recipe import TrainingConfig
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 

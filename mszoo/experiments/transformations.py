@@ -14,8 +14,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mszoo.discovery import registry
 from mszoo.experiments.images import decibels
-from mszoo.hooks import registry
 from mszoo.model import MultiScaleModel
 
 __all__ = ["Change", "changes", "plot", "sparsity"]

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from mszoo.bases import Basis
 from mszoo.conditioners.base import Conditioner
 from mszoo.conditioners.layers import LogWaves
+from mszoo.discovery import registry
 from mszoo.errors import OptionsError
 from mszoo.heads.base import EnergyHead, no_autocast, per_image
-from mszoo.hooks import registry
 
 __all__ = ["AnchoredEnergy"]
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.file_download import repo_folder_name
 
-from mszoo.checkpoint import CONFIG, WEIGHTS, read_config, replace_file
+from mszoo.checkpoint.folder import CONFIG, WEIGHTS, read_config
 from mszoo.errors import CheckpointError
+from mszoo.files import replace_file
 
 __all__ = ["cached_models", "find_cached", "forget", "remember", "repository"]
 

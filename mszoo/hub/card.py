@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from mszoo import checkpoint
+from mszoo.checkpoint import folder as checkpoint
 from mszoo.errors import CheckpointError
 from mszoo.evaluation import Likelihood, Result, read_likelihoods, read_results
 from mszoo.model import MultiScaleModel
+from mszoo.options import validate
 from mszoo.recipe import Recipe, read_recipe
-from mszoo.registry import validate
 
 __all__ = ["Facts", "eval_results", "read_facts", "write_card"]
 

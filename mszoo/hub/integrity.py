@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mszoo.checkpoint import replace_file
 from mszoo.errors import HubError
+from mszoo.files import replace_file
 
 __all__ = ["IntegrityError", "Record", "verify"]
 

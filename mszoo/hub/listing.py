@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mszoo import checkpoint
+from mszoo.checkpoint import folder as checkpoint
 from mszoo.errors import MszooError
 from mszoo.hub.cache import cached_models
 from mszoo.hub.client import api, told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mszoo.checkpoint import CONFIG
+from mszoo.checkpoint.folder import CONFIG
 
 __all__ = ["packaged_models"]
 

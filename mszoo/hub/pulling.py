@@ -10,13 +10,13 @@ from pathlib import Path
 from huggingface_hub import constants
 from huggingface_hub.hf_api import ModelInfo
 
-from mszoo.checkpoint import CARD, CONFIG, EVALUATION, RECIPE, WEIGHTS, read_config
+from mszoo.checkpoint.folder import CARD, CONFIG, EVALUATION, RECIPE, WEIGHTS, read_config
+from mszoo.checkpoint.reading import expected_shapes
 from mszoo.errors import HubError, MszooError
 from mszoo.hub.cache import find_cached, forget, remember, repository
 from mszoo.hub.client import api, offline, patiently, told
 from mszoo.hub.integrity import IntegrityError, Record, verify
 from mszoo.hub.names import HubName, Pin
-from mszoo.pretrained import expected_shapes
 
 __all__ = ["fetch", "pull", "records"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, constants
 from huggingface_hub.hf_api import ModelInfo
 
-from mszoo.checkpoint import CARD, CONFIG, EVALUATION, RECIPE, WEIGHTS
+from mszoo.checkpoint.folder import CARD, CONFIG, EVALUATION, RECIPE, WEIGHTS
 from mszoo.errors import HubError
 from mszoo.hub.card import eval_results, read_facts, write_card
 from mszoo.hub.client import FAULTS, api, offline, patiently, status_of, told

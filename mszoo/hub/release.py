@@ -12,8 +12,9 @@ import hashlib
 import json
 import sys
 
-from mszoo.checkpoint import CARD, replace_file
+from mszoo.checkpoint.folder import CARD
 from mszoo.errors import HubError, MszooError
+from mszoo.files import replace_file
 from mszoo.hub.names import PINS, Pin, pins
 from mszoo.hub.packaged import packaged_models
 from mszoo.hub.pushing import publication, push

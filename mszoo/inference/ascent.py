@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 
 from mszoo.heads.base import per_image
+from mszoo.randomness import normal
 
-__all__ = ["Schedule", "ascend", "child_generators", "normal"]
+__all__ = ["Schedule", "ascend"]
 
 Direction = Callable[[Tensor, Tensor, int], Tensor]
 OnStep = Callable[[int, Tensor, Tensor], None]
@@ -88,7 +89,7 @@ def ascend(
             number; 0 for the last denoising.
         y: where to start, (B, C, H, W), noise of standard deviation ``unit * schedule.sigma_0`` in it.
         schedule: step sizes, added noise and the stop.
-        generators: one per image; see :func:`child_generators`.
+        generators: one per image; see :func:`~mszoo.randomness.child_generators`.
         unit: of the coefficients: 2^(j+1) for details of scale j, 2^J for the coarsest image.
         on_step: called with the step, all images and their noise estimates (in local means) after every step.
 
@@ -129,22 +130,3 @@ def ascend(
             f"image(s) {', '.join(map(str, diverged))} diverged: use a smaller h0 or a larger beta", stacklevel=2
         )
     return y + direction(y, torch.arange(len(y), device=y.device), 0)
-
-
-def child_generators(generator: torch.Generator | int | None, count: int) -> list[torch.Generator]:
-    """One generator per image, its seed drawn from the given one (or seed), in order.
-
-    Image i draws from its own alone, so it does not depend on how many others there are.
-    """
-    if not isinstance(generator, torch.Generator):
-        parent = torch.Generator()
-        _ = parent.seed() if generator is None else parent.manual_seed(generator)
-        generator = parent
-    seeds = torch.randint(2**62, (count,), generator=generator, device=generator.device).tolist()
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
-
-
-def normal(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """Standard normal numbers of a batch's shape, row i from generator i."""
-    rows = [torch.randn(like.shape[1:], generator=g, dtype=torch.float32) for g in generators]
-    return torch.stack(rows).to(like)

@@ -8,7 +8,7 @@ from torch import Tensor
 from mszoo.errors import ImageSizeError
 from mszoo.inference.views import denoise_views
 from mszoo.model import MultiScaleModel
-from mszoo.objectives.base import keyed_generator
+from mszoo.randomness import keyed_generator
 
 __all__ = ["add_noise", "denoise_image"]
 

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from mszoo.errors import ImageSizeError, UnsupportedError
-from mszoo.inference.ascent import OnStep, Schedule, ascend, child_generators, normal
+from mszoo.inference.ascent import OnStep, Schedule, ascend
 from mszoo.inference.operators import Operator
 from mszoo.inference.views import denoise_view, denoise_views
 from mszoo.model import MultiScaleModel
+from mszoo.randomness import child_generators, normal
 
 __all__ = ["SOLVE", "solve"]
 

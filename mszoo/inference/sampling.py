@@ -10,9 +10,10 @@ from torch import Tensor
 from mszoo.bases import check_size
 from mszoo.errors import ImageSizeError, UnsupportedError
 from mszoo.heads.base import Head, per_image
-from mszoo.inference.ascent import OnStep, Schedule, ascend, child_generators, normal
+from mszoo.inference.ascent import OnStep, Schedule, ascend
 from mszoo.inference.operators import SuperResolution
 from mszoo.model import MultiScaleModel
+from mszoo.randomness import child_generators, normal
 
 __all__ = ["COARSE", "DETAIL", "downsample", "sample", "super_resolve"]
 

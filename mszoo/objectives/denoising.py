@@ -14,8 +14,9 @@ import pydantic
 from torch import Tensor
 
 from mszoo.heads.base import Head, per_image
-from mszoo.objectives.base import Draw, Objective
+from mszoo.objectives.base import Objective
 from mszoo.objectives.noise import NoiseLevels
+from mszoo.randomness import Draw
 
 __all__ = ["Denoising"]
 

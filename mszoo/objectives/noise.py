@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mszoo.heads.base import per_image
-from mszoo.objectives.base import Draw
+from mszoo.randomness import Draw
 
 __all__ = ["NoiseLevels"]
 

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from mszoo.errors import IncompatiblePartsError
 from mszoo.heads.base import EnergyHead, Head, per_image
-from mszoo.objectives.base import Draw, Objective
+from mszoo.objectives.base import Objective
 from mszoo.objectives.noise import NoiseLevels
+from mszoo.randomness import Draw
 
 __all__ = ["DualScoreMatching", "ScoreMatching"]
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import yaml
 
-from mszoo.checkpoint import read_text
 from mszoo.errors import RecipeError, key_path, suggest
+from mszoo.files import read_text
 from mszoo.shipped import shipped_files
 
 __all__ = ["KeyPath", "Source", "differences", "read_recipe"]

@@ -18,13 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mszoo.discovery import registry
 from mszoo.errors import MszooError
-from mszoo.hooks import registry
 from mszoo.testing import bases, conditioners, datasets, heads, objectives
 from mszoo.testing.kit import Check, ContractError, Report, Subject, outcome, report
 
 if TYPE_CHECKING:
-    from mszoo.hooks import Plugin
+    from mszoo.discovery import Plugin
 
 __all__ = [
     "CHECKS",

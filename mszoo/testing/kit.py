@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mszoo.conditioners import Conditioner
-from mszoo.hooks import registry
+from mszoo.discovery import registry
 
 __all__ = [
     "Check",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mszoo.discovery import registry
 from mszoo.errors import IncompatiblePartsError
 from mszoo.heads import Head
-from mszoo.hooks import registry
-from mszoo.objectives import Draw, Objective
+from mszoo.objectives import Objective
+from mszoo.randomness import Draw
 from mszoo.testing.kit import Check, Subject, close, require
 from mszoo.testing.parallel import same_on_two_processes
 

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from mszoo.discovery import registry
 from mszoo.heads import EnergyHead, Head
-from mszoo.hooks import registry
 from mszoo.model import MultiScaleModel
-from mszoo.objectives import Draw, Objective
+from mszoo.objectives import Objective
+from mszoo.randomness import Draw
 from mszoo.testing.kit import ContractError, Subject, close, require, shake
 from mszoo.training.step import Step
 

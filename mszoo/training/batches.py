@@ -20,8 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mszoo.data import ImageDataset, spread
 from mszoo.errors import DataError, TrainingError
-from mszoo.objectives import Draw
-from mszoo.objectives.base import keyed_generator
+from mszoo.randomness import Draw, keyed_generator
 from mszoo.recipe import DatasetConfig, TrainingConfig
 
 __all__ = ["Batches", "choose"]

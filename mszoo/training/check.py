@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from mszoo.discovery import registry
 from mszoo.errors import MszooError, OptionsError
 from mszoo.heads import EnergyHead
-from mszoo.hooks import registry
 from mszoo.model import MultiScaleModel
+from mszoo.options import validate
 from mszoo.recipe import DatasetConfig, ModelConfig, NamedConfig, Recipe, TrainingConfig
 from mszoo.recipe.source import KeyPath, Source
-from mszoo.registry import validate
 from mszoo.training.optimization import make_optimizer, make_scheduler
 
 __all__ = ["check"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mszoo.errors import TrainingError
-from mszoo.objectives import Draw
+from mszoo.randomness import Draw
 from mszoo.training.step import Corrupted, Step
 
 __all__ = ["CompiledGradients", "EagerGradients", "Gradients"]

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mszoo.checkpoint import replace_file
+from mszoo.files import replace_file
 
 __all__ = ["Log"]
 

@@ -12,9 +12,9 @@ from accelerate.utils import broadcast, gather_object
 from torch import nn
 
 from mszoo.data import ImageDataset
+from mszoo.discovery import registry
 from mszoo.errors import TrainingError
 from mszoo.evaluation import psnr_of
-from mszoo.hooks import registry
 from mszoo.inference import has_density, normalize
 from mszoo.model import MultiScaleModel
 from mszoo.recipe import Recipe, Source

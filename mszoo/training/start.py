@@ -9,12 +9,12 @@ from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
 
 from mszoo.data import ImageDataset
+from mszoo.discovery import registry
 from mszoo.errors import DataError, MszooError, TrainingError
-from mszoo.hooks import registry
 from mszoo.hub import find
 from mszoo.model import MultiScaleModel
+from mszoo.options import validate
 from mszoo.recipe import Recipe, Source, differences, read_recipe
-from mszoo.registry import validate
 
 __all__ = ["check_unchanged", "make_accelerator", "open_data", "start_from"]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mszoo.heads import Head
-from mszoo.objectives import Draw
+from mszoo.randomness import Draw
 from mszoo.training.step import Step
 
 __all__ = ["calibrate", "fit_heads"]

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mszoo.model import MultiScaleModel
-from mszoo.objectives import Draw, Objective
+from mszoo.objectives import Objective
+from mszoo.randomness import Draw
 
 __all__ = ["Step"]
 

@@ -42,7 +42,7 @@ def theirs(code: Path, checkpoints: Path, multi_scale: bool) -> Denoise:
 
 
 def ours(checkpoints: Path, multi_scale: bool) -> Denoise:
-    from mszoo.hub.paper_a import convert_flat, convert_multi_scale
+    from mszoo.importers.paper_a import convert_flat, convert_multi_scale
     from mszoo.inference import fast
 
     if not multi_scale:

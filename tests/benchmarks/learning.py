@@ -30,7 +30,8 @@ from torch import Tensor
 import mszoo
 from mszoo.inference import nll
 from mszoo.model import MultiScaleModel
-from mszoo.objectives import Draw, DualScoreMatching
+from mszoo.objectives import DualScoreMatching
+from mszoo.randomness import Draw
 from mszoo.recipe import ModelConfig, TrainingConfig
 from mszoo.training.gradients import CompiledGradients
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler

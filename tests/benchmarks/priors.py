@@ -23,10 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import mszoo
-from mszoo.cli.generating import contact_sheet
-from mszoo.data.images import write_image
+from mszoo.data.images import contact_sheet, write_image
 from mszoo.evaluation import psnr
-from mszoo.evaluation.demo import astronaut_face
+from mszoo.experiments.demo import astronaut_face
 from mszoo.inference import Inpainting, Operator, RandomProjections, downsample, fast
 
 

@@ -22,9 +22,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from mszoo.hub.paper_b import rename
+from mszoo.importers.paper_b import rename
 from mszoo.model import MultiScaleModel
-from mszoo.objectives import Draw, DualScoreMatching
+from mszoo.objectives import DualScoreMatching
+from mszoo.randomness import Draw
 from mszoo.recipe import ModelConfig
 from mszoo.training.gradients import CompiledGradients, EagerGradients, Gradients
 from mszoo.training.step import Step

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mszoo.evaluation import psnr, psnr_curve
-from mszoo.evaluation.demo import astronaut_face, best_blur
+from mszoo.experiments.demo import astronaut_face, best_blur
 from mszoo.model import MultiScaleModel
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 import mszoo
 from mszoo.errors import MszooError
 from mszoo.heads import AnchoredEnergy
-from mszoo.objectives import Draw
+from mszoo.randomness import Draw
 
 SMOOTH = {"norm": "none", "activation": "gelu", "noise_embedding": True}
 TIMES = [0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e3]

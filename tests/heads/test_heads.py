@@ -11,7 +11,8 @@ import mszoo
 from mszoo.conditioners import Conditioner
 from mszoo.errors import IncompatiblePartsError, UnsupportedError
 from mszoo.heads import EnergyHead, Head
-from mszoo.objectives import Denoising, Draw
+from mszoo.objectives import Denoising
+from mszoo.randomness import Draw
 
 ENERGIES = ["anchored", "inner_product", "squared_norm"]
 HEADS = ["denoiser", "score", *ENERGIES]

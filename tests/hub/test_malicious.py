@@ -29,7 +29,7 @@ from huggingface_hub.utils import validate_repo_id
 import mszoo
 import mszoo.hub
 from mszoo import MultiScaleModel
-from mszoo.checkpoint import CARD, CONFIG, EVALUATION, RECIPE, WEIGHTS
+from mszoo.checkpoint.folder import CARD, CONFIG, EVALUATION, RECIPE, WEIGHTS
 from mszoo.cli import hub, listing
 from mszoo.errors import CheckpointError, HubError, MszooError, RecipeError
 from mszoo.hub.listing import _of_card
@@ -472,7 +472,7 @@ def test_parts_that_need_values_are_built_in_bounds(
 ) -> None:
     """Where a plugin's part cannot be built without memory, the others are still no larger than the file."""
     asks({"coarse": {"conditioner": network, "head": "denoiser"}})(save(tmp_path))
-    monkeypatch.setattr("mszoo.pretrained.expected_shapes", lambda *_, **__: None)
+    monkeypatch.setattr("mszoo.checkpoint.reading.expected_shapes", lambda *_, **__: None)
     with pytest.raises(CheckpointError, match="far larger than those of the file"):
         mszoo.load(tmp_path)
 

@@ -12,7 +12,7 @@ import torch
 import mszoo
 from mszoo.errors import CheckpointError
 from mszoo.evaluation import psnr
-from mszoo.evaluation.demo import astronaut_face
+from mszoo.experiments.demo import astronaut_face
 from mszoo.hub import find, packaged_models
 from mszoo.hub.pushing import publication
 from mszoo.inference import Inpainting, denoise_views, downsample, fast

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mszoo.inference.ascent import Schedule, ascend, child_generators, normal
+from mszoo.inference.ascent import Schedule, ascend
+from mszoo.randomness import child_generators, normal
 
 SHAPE = (1, 12, 10)
 

@@ -13,8 +13,8 @@ import mszoo
 from mszoo.conditioners import BiasFreeCNN
 from mszoo.errors import OptionsError
 from mszoo.heads import EnergyHead, Head
-from mszoo.objectives import Draw
 from mszoo.objectives.noise import NoiseLevels
+from mszoo.randomness import Draw
 
 OBJECTIVES = ["denoising", "dual_score_matching", "score_matching"]
 NOISES: list[dict[str, Any]] = [

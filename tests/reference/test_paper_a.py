@@ -10,7 +10,7 @@ import mszoo
 from mszoo.conditioners.bias_free_cnn import wide_layers
 from mszoo.errors import CheckpointError
 from mszoo.evaluation import psnr
-from mszoo.hub.paper_a import convert_flat, convert_multi_scale
+from mszoo.importers.paper_a import convert_flat, convert_multi_scale
 
 # sigma -> noisy, flat RF 5, 9, 13, multi-scale RF 5, 9, 13: PSNR in dB
 TABLE = {

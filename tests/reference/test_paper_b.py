@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mszoo.conditioners import UNet
 from mszoo.heads import InnerProductEnergy
-from mszoo.hub.paper_b import rename
+from mszoo.importers.paper_b import rename
 from mszoo.objectives import DualScoreMatching
 from mszoo.objectives.score_matching import space_loss, time_loss
 

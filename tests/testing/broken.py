@@ -13,7 +13,8 @@ from mszoo.bases import OrthogonalBasis
 from mszoo.conditioners import Conditioner
 from mszoo.data import ImageDataset
 from mszoo.heads import AnchoredEnergy, EnergyHead, Head, InnerProductEnergy
-from mszoo.objectives import Denoising, Draw, DualScoreMatching
+from mszoo.objectives import Denoising, DualScoreMatching
+from mszoo.randomness import Draw
 
 # ---- bases ---------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mszoo.testing
-from mszoo.hooks import registry
+from mszoo.discovery import registry
 from mszoo.testing import CHECKS
 from mszoo.testing.kit import Subject, outcome
 from tests.testing import broken

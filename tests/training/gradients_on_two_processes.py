@@ -12,7 +12,7 @@ import sys
 import torch
 from accelerate import Accelerator
 
-from mszoo.objectives import Draw
+from mszoo.randomness import Draw
 from mszoo.training.gradients import CompiledGradients, EagerGradients
 from tests.training.test_gradients import make
 

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 import mszoo
-from mszoo.objectives import Draw
+from mszoo.randomness import Draw
 from mszoo.training.gradients import CompiledGradients, EagerGradients
 from mszoo.training.step import Step
 

@@ -10,7 +10,7 @@ from deepinv.sampling import ULA, DPSDataFidelity, EulerSolver, PosteriorDiffusi
 from mszoo_deepinv import Denoiser, EnergyPrior
 
 import mszoo
-from mszoo.evaluation.demo import astronaut_face
+from mszoo.experiments.demo import astronaut_face
 
 NETWORK = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4, "norm": "none"}
 ENERGY = {**NETWORK, "activation": "gelu", "noise_embedding": True}

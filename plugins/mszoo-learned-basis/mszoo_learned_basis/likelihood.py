@@ -25,7 +25,8 @@ from torch import Tensor
 
 import mszoo
 from mszoo.heads import Head
-from mszoo.objectives import Draw, Objective
+from mszoo.objectives import Objective
+from mszoo.randomness import Draw
 
 __all__ = ["Likelihood", "negative_log_likelihood"]
 

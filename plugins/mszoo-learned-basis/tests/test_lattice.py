@@ -14,7 +14,7 @@ from mszoo_learned_basis.likelihood import Likelihood, negative_log_likelihood
 
 import mszoo
 import mszoo.testing
-from mszoo.objectives import Draw
+from mszoo.randomness import Draw
 from mszoo.training.gradients import CompiledGradients
 from mszoo.training.step import Step
 

@@ -9,7 +9,7 @@ import torch
 
 import mszoo
 import mszoo.testing
-from mszoo.objectives import Draw
+from mszoo.randomness import Draw
 
 
 @mszoo.testing.parametrize_with_checks(

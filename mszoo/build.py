@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from mszoo.bases import Basis
+from mszoo.discovery import registry
 from mszoo.errors import MszooError, OptionsError
 from mszoo.heads import Head
-from mszoo.hooks import registry
 from mszoo.recipe.schema import ModelConfig, NamedConfig, ScaleConfig
 
 __all__ = ["build_parts"]

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import pydantic
 
+from mszoo.discovery import plugins, registry
 from mszoo.errors import CheckpointError
-from mszoo.hooks import plugins, registry
 from mszoo.registry import PROVIDERS, Part
 
 __all__ = ["Claim", "check_claims", "claims_of"]

@@ -1,14 +1,16 @@
-"""Verbs that publish and fetch models."""
+"""mszoo push: publish a model on the Hub."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from mszoo.cli.output import ModelName, console, table
+from mszoo.cli.options import ModelName
+from mszoo.cli.output import console, table
+
+__all__ = ["push"]
 
 
 def push(
@@ -40,32 +42,3 @@ def push(
     pushed = pushing.push(folder, repository, revision=revision, private=private, tag=tag, unmeasured=unmeasured)
     done = f"published {', '.join(pushed.changed)}" if pushed.changed else "nothing to publish, it is all there"
     console.print(f"{escape(done)}: commit {pushed.commit[:10]}, {pushed.url}", soft_wrap=True)
-
-
-def pull(
-    model: Annotated[str, typer.Argument(help="owner/name on the Hub, or owner/name@revision.")],
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; by default main.")] = None,
-) -> None:
-    """Fetch a model from the Hugging Face Hub, or what has changed of it, and compare its checksums."""
-    from mszoo.hub import pull as pull_from_hub
-
-    folder = pull_from_hub(model, revision)
-    console.print(f"{escape(model)}: commit {folder.name[:10]}, in {escape(str(folder))}", soft_wrap=True)
-
-
-def card(
-    model: ModelName,
-    repository: Annotated[str | None, typer.Option(help="owner/name that it will have on the Hub.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
-) -> None:
-    """Write a model's card from its recipe and measurements."""
-    from mszoo.hub import find
-    from mszoo.hub.pushing import publication
-
-    folder = find(model)
-    text = publication(folder, repository or folder.name, unmeasured=True)["README.md"].decode()
-    if out is None:
-        console.print(escape(text), soft_wrap=True)
-    else:
-        out.write_text(text, encoding="utf-8")
-        console.print(f"wrote {escape(str(out))}")

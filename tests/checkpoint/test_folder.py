@@ -12,7 +12,7 @@ from torch import Tensor
 
 import mszoo
 from mszoo import MultiScaleModel
-from mszoo.checkpoint import CONFIG, WEIGHTS, read_config, read_shapes, read_tensors, write
+from mszoo.checkpoint.folder import CONFIG, WEIGHTS, read_config, read_shapes, read_tensors, write
 from mszoo.errors import CheckpointError
 
 RECIPE = "recipe.yaml"

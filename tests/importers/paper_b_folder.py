@@ -1,6 +1,6 @@
 """Writes a training folder of paper B with the authors' code: their arguments, network and checkpoint, random weights.
 
-    python tests/hub/paper_b_folder.py CODE OUT [their options, as --network UNet]
+    python tests/importers/paper_b_folder.py CODE OUT [their options, as --network UNet]
 
 CODE is a checkout of FlorentinGuth/DualScoreMatching (it needs einops, matplotlib, torchvision and tqdm). OUT/run gets
 ``model.pth.tar`` and ``args.json``, OUT/expected.pt (y, t, f(y, t), output of their model's network). A process of its

@@ -25,10 +25,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mszoo.checkpoint import read_text
+from mszoo.checkpoint.reading import difference, expected_shapes
 from mszoo.errors import CheckpointError, MszooError
+from mszoo.files import read_text
 from mszoo.model import MultiScaleModel
-from mszoo.pretrained import difference, expected_shapes
 
 __all__ = ["convert", "rename"]
 

@@ -1,4 +1,4 @@
-"""The verb that tells how probable images are."""
+"""mszoo log-prob: how probable images are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import typer
 from rich.markup import escape
 from rich.progress import track
 
-from mszoo.cli.output import Device, console, errors, print_error, table
+from mszoo.cli.options import Device
+from mszoo.cli.output import console, errors, print_error, table
+
+__all__ = ["log_prob"]
 
 if TYPE_CHECKING:
     from mszoo.data import ImageDataset

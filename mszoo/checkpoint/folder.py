@@ -7,14 +7,14 @@ is ever run: tensors come from safetensors, everything else from JSON.
 from __future__ import annotations
 
 import json
-import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mszoo.errors import CheckpointError
+from mszoo.files import read_text, replace_file
 
 if TYPE_CHECKING:  # listing models reads no tensors, and needs no torch
     from torch import Tensor
@@ -28,16 +28,13 @@ __all__ = [
     "read_config",
     "read_shapes",
     "read_tensors",
-    "read_text",
-    "replace_file",
     "write",
 ]
 
 CONFIG, WEIGHTS, EVALUATION = "config.json", "model.safetensors", "evaluation.json"
 RECIPE, CARD = "recipe.yaml", "README.md"
 
-# Bytes: what is read of others is bounded before it is read. A header takes ten times its length once it is parsed.
-_LARGEST_TEXT = 2**20
+# Bytes, bounded before they are read. A header takes ten times its length once it is parsed.
 _LARGEST_HEADER = 2**24
 
 
@@ -82,18 +79,6 @@ def _holds(path: Path, text: str) -> bool:
         return False
 
 
-def replace_file(path: Path, write_to: Callable[[Path], object]) -> None:
-    """Write through a temporary name, flushed to the disk and renamed: readers see the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write_to(temporary)
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of a checkpoint. Raises :class:`CheckpointError` if there is none to read."""
     if not folder.is_dir():
@@ -110,21 +95,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         raise CheckpointError(f"{folder / CONFIG} does not describe an mszoo model: it has no 'model' mapping")
     return config
-
-
-def read_text(path: Path, largest: int = _LARGEST_TEXT) -> str:
-    """A file that somebody else may have written, as text.
-
-    Raises:
-        OSError: there is none to read.
-        ValueError: no UTF-8, more bytes than ``largest``, or no plain file (a device has no end).
-    """
-    state = path.stat()
-    if not stat.S_ISREG(state.st_mode):
-        raise ValueError("it is no file")
-    if state.st_size > largest:
-        raise ValueError(f"it has {state.st_size:,} bytes, and at most {largest:,} are read")
-    return path.read_text(encoding="utf-8")
 
 
 def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:

@@ -20,7 +20,7 @@ import mszoo
 from mszoo.conditioners import UNet
 from mszoo.errors import CheckpointError
 from mszoo.heads import EnergyHead
-from mszoo.hub.paper_b import convert, rename
+from mszoo.importers.paper_b import convert, rename
 
 ENERGY = {"network": "UNet", "model": "EnergyModel", "reparam_kwargs": "{'conversion':'inner_product'}"}
 NORM = {**ENERGY, "reparam_kwargs": "{'conversion':'squared_norm'}"}
@@ -255,7 +255,7 @@ def test_a_small_file_of_a_huge_network_is_refused_before_it_is_built(
         fault = "its tensors are larger than the file"
     folder = write(tmp_path, {**ENERGY, "network_kwargs": str(options(1024, 6))}, state)
     assert (folder / "model.pth.tar").stat().st_size < 100_000
-    monkeypatch.setattr("mszoo.hub.paper_b.MultiScaleModel", None)
+    monkeypatch.setattr("mszoo.importers.paper_b.MultiScaleModel", None)
     with pytest.raises(CheckpointError, match=fault):
         convert(folder)
 

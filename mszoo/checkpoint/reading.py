@@ -21,8 +21,8 @@ from torch.nn.modules.module import (
 )
 from torch.overrides import TorchFunctionMode
 
-from mszoo import checkpoint
-from mszoo.claims import check_claims
+from mszoo.checkpoint import folder as checkpoint
+from mszoo.checkpoint.claims import check_claims
 from mszoo.errors import CheckpointError, MszooError, OptionsError, UnsupportedError
 from mszoo.heads.normalization import Constant
 from mszoo.model import MultiScaleModel

@@ -1,4 +1,4 @@
-"""The verbs that run the papers' experiments: each prints a table, and writes it as CSV beside a plot."""
+"""mszoo experiment NAME: the papers' experiments, each a table, as CSV too, and a plot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from mszoo.cli.output import Device, ModelName, Seed, console, errors, table
+from mszoo.cli.options import Device, ModelName, Seed
+from mszoo.cli.output import console, errors, table
 
 __all__ = ["app"]
 

@@ -1,0 +1,32 @@
+"""mszoo card: write a model's card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from mszoo.cli.options import ModelName
+from mszoo.cli.output import console
+
+__all__ = ["card"]
+
+
+def card(
+    model: ModelName,
+    repository: Annotated[str | None, typer.Option(help="owner/name that it will have on the Hub.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
+) -> None:
+    """Write a model's card from its recipe and measurements."""
+    from mszoo.hub import find
+    from mszoo.hub.pushing import publication
+
+    folder = find(model)
+    text = publication(folder, repository or folder.name, unmeasured=True)["README.md"].decode()
+    if out is None:
+        console.print(escape(text), soft_wrap=True)
+    else:
+        out.write_text(text, encoding="utf-8")
+        console.print(f"wrote {escape(str(out))}")

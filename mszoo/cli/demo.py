@@ -1,0 +1,36 @@
+"""mszoo demo: the packaged model at work, in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from mszoo.cli.options import ModelOption
+from mszoo.cli.output import console, table
+from mszoo.errors import MszooError
+
+__all__ = ["demo"]
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("mszoo-demo.png"),
+    model: ModelOption = "photographs-haar-rf13",
+) -> None:
+    """Denoise the astronaut with a packaged model: a PSNR table and a picture."""
+    import mszoo
+    from mszoo.experiments.demo import astronaut_demo, draw
+    from mszoo.inference import fast
+
+    if out.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise MszooError(f"--out: {out} is no picture's name; write it as .png, .pdf or .svg")
+    panels = astronaut_demo(fast(mszoo.load(model)))
+    console.print("the astronaut's face, 160x160: PSNR in dB")
+    rows = table("sigma", "noisy", "best Gaussian blur", model)
+    for panel in panels:
+        rows.add_row(f"{panel.sigma:g}", *(f"{value:.2f}" for value in panel.psnr()))
+    console.print(rows)
+    draw(panels, model, out)
+    console.print(f"wrote {escape(str(out))}")

@@ -1,0 +1,55 @@
+"""mszoo info: what a model is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from mszoo.cli.options import ModelName
+from mszoo.cli.output import console, print_likelihood, print_psnr, table
+
+__all__ = ["info"]
+
+
+def info(
+    model: ModelName,
+) -> None:
+    """Show what a model is made of, and how well it does."""
+    import mszoo
+    from mszoo.evaluation import read_likelihoods, read_results
+    from mszoo.hub import find
+
+    folder, loaded = find(model), mszoo.load(model)
+    config = loaded.config()
+    console.print(f"[bold]{escape(model)}[/]  {escape(recipe_key(folder, 'description'))}")
+    basis = f"{config['basis']['name']} basis, {loaded.levels} levels" if loaded.levels else "no basis"
+    told = "blind" if loaded.blind else "needs sigma"
+    total = sum(p.numel() for p in loaded.parameters())
+    console.print(f"{loaded.channels} channel(s), {basis}, {told}, {total:,} parameters")
+    rows = table("scale", "conditioner", "receptive field", "head", "parameters")
+    for j, head in enumerate(loaded.scales):
+        field = head.receptive_field
+        scale = f"{j} (details)" if j < loaded.levels else f"{j} (coarse)"
+        count = sum(p.numel() for p in head.parameters())
+        network = head.conditioner.part.name
+        rows.add_row(scale, network, str(field or "whole image"), head.part.name, f"{count:,}")
+    console.print(rows)
+    for result in read_results(folder):
+        print_psnr(result)
+    for result in read_likelihoods(folder):
+        print_likelihood(result)
+    if terms := recipe_key(folder, "publication", "data_terms"):
+        console.print(escape(terms))
+
+
+def recipe_key(folder: Path, *keys: str) -> str:
+    """A text in a checkpoint's recipe; empty if there is none."""
+    from mszoo.recipe import read_recipe
+
+    path = folder / "recipe.yaml"
+    value: Any = read_recipe(path).values if path.is_file() else {}
+    for key in keys:
+        value = value.get(key, "") if isinstance(value, dict) else ""
+    return str(value or "")

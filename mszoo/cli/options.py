@@ -1,0 +1,61 @@
+"""Options that several verbs take, and the reading of numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mszoo.errors import MszooError
+
+__all__ = [
+    "Beta",
+    "Device",
+    "H0",
+    "ModelName",
+    "ModelOption",
+    "Samples",
+    "Seed",
+    "SigmaEnd",
+    "Views",
+    "number",
+    "sides",
+]
+
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all that is random.")]
+Views = Annotated[
+    int,
+    typer.Option(min=1, max=1024, help="Average over so many shifts of the image, 4^levels for all: slower, better."),
+]
+ModelName = Annotated[str, typer.Argument(help="A packaged model, a checkpoint folder, or owner/name on the Hub.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="A packaged model, a checkpoint folder, or owner/name on the Hub.")
+]
+Samples = Annotated[int, typer.Option(min=1, help="1: one sample. More: their mean, which has the smaller error.")]
+Beta = Annotated[float | None, typer.Option(help="1 adds no noise on the way; less adds more, and varies more.")]
+H0 = Annotated[float | None, typer.Option(help="First step size; smaller is slower and finer.")]
+SigmaEnd = Annotated[float | None, typer.Option(help="Stop at this noise level, relative to the image's deviation.")]
+
+
+def number(text: str, option: str) -> float:
+    """0.1, or a fraction such as 25/255."""
+    try:
+        above, _, below = text.partition("/")
+        value = float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        raise MszooError(f"{option}: {text!r} is no number; write 0.1, or 25/255") from None
+    if not 0 <= value < float("inf"):
+        raise MszooError(f"{option}: the noise level must be 0 or more, got {text}")
+    if value > 10:
+        raise MszooError(f"{option}: {text} is far above images in [0, 1]; did you mean {text}/255?")
+    return value
+
+
+def sides(text: str) -> tuple[int, int]:
+    """``160``, or ``128x192``."""
+    try:
+        height, _, width = text.lower().partition("x")
+        return int(height), int(width or height)
+    except ValueError:
+        raise MszooError(f"--size: {text!r} is no size; write 160, or 128x192") from None

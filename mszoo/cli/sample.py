@@ -1,0 +1,52 @@
+"""mszoo sample: draw images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from mszoo.cli.drawing import ascending, schedule
+from mszoo.cli.options import H0, Beta, Device, ModelOption, Seed, SigmaEnd, sides
+from mszoo.cli.output import console
+
+__all__ = ["sample"]
+
+
+def sample(
+    out: Annotated[Path, typer.Argument(help="A folder for the images.")],
+    model: ModelOption = "photographs-haar-rf13",
+    count: Annotated[int, typer.Option(min=1, help="How many images.")] = 4,
+    size: Annotated[str, typer.Option(help="Side in pixels, or HEIGHTxWIDTH.")] = "160",
+    seed: Seed = 0,
+    beta: Beta = None,
+    h0: H0 = None,
+    sigma_end: SigmaEnd = None,
+    coarse_beta: Annotated[float | None, typer.Option(help="As --beta, for the coarsest image.")] = None,
+    coarse_h0: Annotated[float | None, typer.Option(help="As --h0, for the coarsest image.")] = None,
+    coarse_sigma_end: Annotated[float | None, typer.Option(help="As --sigma-end, for the coarsest image.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Draw images from a model: 0.png, 1.png, ... and, of several, a contact sheet."""
+    import mszoo
+    from mszoo.bases import check_size
+    from mszoo.data.images import contact_sheet, write_image
+    from mszoo.inference import fast
+    from mszoo.inference.sampling import COARSE, DETAIL
+    from mszoo.inference.sampling import sample as draw
+
+    coarse = schedule(COARSE, beta=coarse_beta, h0=coarse_h0, sigma_end=coarse_sigma_end)
+    detail = schedule(DETAIL, beta=beta, h0=h0, sigma_end=sigma_end)
+    height_width = sides(size)
+    loaded = fast(mszoo.load(model, device))
+    check_size(*height_width, loaded.levels)
+    out.mkdir(parents=True, exist_ok=True)
+    with ascending() as show:
+        images = draw(loaded, count, height_width, generator=seed, coarse=coarse, detail=detail, on_step=show)
+    for i, image in enumerate(images):
+        write_image(image, out / f"{i}.png")
+    if count > 1:
+        write_image(contact_sheet(images), out / "sheet.png")
+    console.print(f"wrote {count} image(s) into {escape(str(out))}")

@@ -1,0 +1,103 @@
+"""mszoo solve: recover an image from a measurement."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from mszoo.cli.drawing import ascending, open_both, schedule
+from mszoo.cli.options import H0, Beta, Device, ModelOption, Samples, Seed, SigmaEnd
+from mszoo.cli.output import console
+from mszoo.errors import ImageSizeError, MszooError
+
+__all__ = ["Measurement", "make_operator", "solve"]
+
+
+class Measurement(str, Enum):
+    """What ``mszoo solve`` can measure."""
+
+    inpainting = "inpainting"
+    pixels = "random-pixels"
+    projections = "random-projections"
+    blur = "blur"
+    super_resolution = "super-resolution"
+
+
+def solve(
+    image: Annotated[Path, typer.Argument(metavar="IN", help="The image to measure.")],
+    out: Annotated[Path, typer.Argument(help="The image to write.")],
+    operator: Annotated[Measurement, typer.Option(help="How the image is measured.")] = Measurement.pixels,
+    model: ModelOption = "photographs-haar-rf13",
+    mask: Annotated[
+        Path | None, typer.Option(help="inpainting: an image of the same size, white where pixels are known.")
+    ] = None,
+    fraction: Annotated[float, typer.Option(help="random-*: how much is measured.")] = 0.5,
+    width: Annotated[float, typer.Option(help="blur: the Gaussian's deviation in pixels.")] = 1.5,
+    factor: Annotated[int, typer.Option(help="super-resolution: a power of two.")] = 4,
+    samples: Samples = 1,
+    seed: Seed = 0,
+    beta: Beta = None,
+    h0: H0 = None,
+    sigma_end: SigmaEnd = None,
+    device: Device = "cpu",
+) -> None:
+    """Measure an image, and recover it from the measurement; prints how close that comes."""
+    from mszoo.data.images import write_image
+    from mszoo.evaluation import psnr
+    from mszoo.inference.inverse import SOLVE
+    from mszoo.inference.inverse import solve as recover
+
+    stepping = schedule(SOLVE, beta=beta, h0=h0, sigma_end=sigma_end)
+    loaded, clean = open_both(model, image, device)
+    measuring = make_operator(operator, loaded, tuple(clean.shape[1:]), mask, fraction, width, factor, seed)
+    measured = measuring.forward(clean)
+    with ascending() as show:
+        found = recover(
+            loaded, measured, measuring, mean_of=samples, generator=seed, schedule=stepping,
+            on_step=lambda k, y, sigma: show(0, k, y, sigma),
+        )  # fmt: skip
+    write_image(found.flatten(0, 1), out)
+    start, end = (psnr(x, clean).mean().item() for x in (measuring.pseudo_inverse(measured), found))
+    console.print(f"{escape(str(out))}  {start:.2f} dB (pseudo-inverse) -> {end:.2f} dB", soft_wrap=True)
+
+
+def make_operator(
+    kind: Measurement,
+    model: Any,
+    shape: tuple[int, int, int],
+    mask: Path | None,
+    fraction: float,
+    width: float,
+    factor: int,
+    seed: int,
+) -> Any:
+    """The measurement that the command line asks for, of images (C, H, W)."""
+    from mszoo.data.images import read_image
+    from mszoo.inference import Blur, Inpainting, RandomProjections, SuperResolution
+
+    size = shape[1:]
+    try:
+        if kind is Measurement.inpainting:
+            if mask is None:
+                raise MszooError("inpainting needs --mask IMAGE, white where pixels are known")
+            known = read_image(mask, str(mask), 1)[0] > 0.5
+            if tuple(known.shape) != size:
+                raise ImageSizeError(f"the mask is {tuple(known.shape)}, the image {size}: they must be the same")
+            return Inpainting(known)
+        if kind is Measurement.pixels:
+            return Inpainting.random_pixels(size, fraction, seed)
+        if kind is Measurement.projections:
+            return RandomProjections(shape, fraction, seed)
+        if kind is Measurement.blur:
+            return Blur.gaussian(width, size)
+        if model.basis is None:
+            raise MszooError("this model has no basis to downsample with; use another --operator")
+        return SuperResolution(model.basis, factor)
+    except ValueError as error:
+        if isinstance(error, MszooError):
+            raise
+        raise MszooError(str(error)) from None

@@ -1,0 +1,46 @@
+"""mszoo train: train the model of a recipe."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from mszoo.cli.output import console, fail
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key.path=value, such as training.steps=200.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe and sizes; train nothing.")
+    ] = False,
+) -> None:
+    """Train a recipe's model. For several processes: accelerate launch -m mszoo train RECIPE ..."""
+    from mszoo.recipe import read_recipe
+    from mszoo.training import check
+    from mszoo.training import train as run
+
+    source = read_recipe(recipe, overrides or [])
+    if dry_run:
+        checked, model = check(source)
+        import yaml
+
+        console.print(escape(yaml.safe_dump(checked.model_dump(), sort_keys=False)))
+        for j, head in enumerate(model.scales):
+            console.print(f"scale {j}: {sum(p.numel() for p in head.parameters()):,} parameters")
+        console.print(f"in all: {sum(p.numel() for p in model.parameters()):,} parameters")
+        return
+    folder = out or Path("runs") / str(source.values.get("name", "unnamed"))
+    try:
+        run(source, folder, resume)
+    except KeyboardInterrupt:
+        again = shlex.join(["mszoo", "train", recipe, *(overrides or []), "--out", str(folder), "--resume"])
+        fail(f"stopped; go on with: {again}", 130)

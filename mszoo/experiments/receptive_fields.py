@@ -1,0 +1,35 @@
+"""Paper A's point: multi-scale, a small receptive field suffices. PSNR against the field, for a set of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from mszoo.evaluation import ComparisonRow
+
+__all__ = ["plot"]
+
+
+def plot(rows: Sequence[ComparisonRow], path: Path) -> None:
+    """PSNR against the receptive field, a line for each noise level: pixel-domain dashed, multi-scale solid."""
+    figure = Figure(figsize=(6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    local = [row for row in rows if row.receptive_field is not None]
+    for i, sigma in enumerate(sorted({row.sigma for row in local})):
+        for multi_scale, style in ((False, "--"), (True, "-")):
+            line = sorted(
+                (row.receptive_field or 0, row.denoised)
+                for row in local
+                if row.sigma == sigma and (row.levels > 0) == multi_scale
+            )
+            if line:
+                kind = "multi-scale" if multi_scale else "pixel domain"
+                axes.plot(
+                    *zip(*line, strict=True), style, marker="o", color=f"C{i}", label=f"{kind}, sigma {sigma:.3g}"
+                )
+    axes.set(xlabel="receptive field of the finest scale's network", ylabel="PSNR of the denoised images (dB)")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,39 @@
+"""Files: another's are read within bounds, one's own are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["read_text", "replace_file"]
+
+_LARGEST_TEXT = 2**20  # bytes
+
+
+def read_text(path: Path, largest: int = _LARGEST_TEXT) -> str:
+    """A file that somebody else may have written, as text.
+
+    Raises:
+        OSError: there is none to read.
+        ValueError: no UTF-8, more bytes than ``largest``, or no plain file (a device has no end).
+    """
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise ValueError("it is no file")
+    if state.st_size > largest:
+        raise ValueError(f"it has {state.st_size:,} bytes, and at most {largest:,} are read")
+    return path.read_text(encoding="utf-8")
+
+
+def replace_file(path: Path, write_to: Callable[[Path], object]) -> None:
+    """Write through a temporary name, flushed to the disk and renamed: readers see the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write_to(temporary)
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

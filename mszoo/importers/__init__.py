@@ -1,0 +1,1 @@
+"""Other people's checkpoints: recognized, read as tensors and plain values only, and turned into models."""
