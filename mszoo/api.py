@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,24 +27,18 @@ def list_components(kind: str | None = None, pattern: str = "*") -> list[str]:
 
 
 def list_models(pattern: str = "*", hub: bool = False) -> list[str]:
-    """Names that :func:`load` takes and that match a wildcard pattern, in natural order.
+    """Names that :func:`load` takes, of packaged models and of those in the Hub's cache, in natural order.
 
     Args:
         pattern: with wildcards, such as ``photo*`` or ``*/*haar*``.
-        hub: list, besides the packaged models, those in the Hub's cache and all that the Hub has.
+        hub: list, besides these, all that the Hub has.
 
     Raises:
         HubError: with ``hub``, when it cannot be reached.
     """
-    if hub:
-        from mszoo.hub.listing import models_everywhere
+    from mszoo.hub.listing import find_models
 
-        names = {entry.name for entry in models_everywhere(pattern)}
-    else:
-        from mszoo.hub import packaged_models
-
-        names = {name for name in packaged_models() if fnmatch.fnmatchcase(name, pattern)}
-    return sorted(names, key=natural_order)
+    return sorted({entry.name for entry in find_models(pattern, hub)}, key=natural_order)
 
 
 def load(

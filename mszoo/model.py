@@ -24,6 +24,7 @@ from mszoo.heads.base import per_image
 from mszoo.heads.normalization import Constant
 from mszoo.options import validate
 from mszoo.recipe.schema import ModelConfig
+from mszoo.summary import ScaleSummary, summarize
 
 if TYPE_CHECKING:
     from mszoo.inference import Operator
@@ -148,6 +149,16 @@ class MultiScaleModel(nn.Module):
                 return None
             reach += 2 ** min(j + 1, self.levels) * (field // 2)
         return reach
+
+    def summary(self) -> list[ScaleSummary]:
+        """What each scale is made of, finest first: names of its parts, receptive field, number of parameters.
+
+        Example:
+            >>> import mszoo
+            >>> [row.receptive_field for row in mszoo.load("photographs-haar-rf13").summary()]
+            [13, 13, 41]
+        """
+        return summarize(self.scales)
 
     def coarse_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the coarsest image of an image. Raises :class:`ImageSizeError` if it cannot be split."""

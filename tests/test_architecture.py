@@ -8,10 +8,10 @@ import mszoo
 PACKAGE = Path(mszoo.__file__).parent
 # From the bottom to the top, each a layer of its own: a module imports from its own room or from those below.
 LAYERS = [
-    *("errors", "isolation", "shipped", "files", "options", "randomness"),
+    *("errors", "isolation", "shipped", "files", "options", "randomness", "text"),
     *("registry", "hooks", "components", "discovery", "recipe"),
     *("bases", "conditioners", "heads", "objectives", "data"),
-    *("build", "model", "checkpoint", "importers"),
+    *("summary", "build", "model", "checkpoint", "importers"),
     *("inference", "evaluation", "hub", "training", "experiments"),
     *("scaffold", "testing"),
     *("api", "cli", "__init__", "__main__"),

@@ -20,7 +20,7 @@ from mszoo.cli.experiment import app as experiment
 from mszoo.cli.info import info
 from mszoo.cli.log_prob import log_prob
 from mszoo.cli.models import models
-from mszoo.cli.output import console, fail, print_error
+from mszoo.cli.output import console, escape_unknown, fail, print_error
 from mszoo.cli.plugin import app as plugin
 from mszoo.cli.plugins import plugins
 from mszoo.cli.pull import pull
@@ -59,6 +59,7 @@ app.add_typer(plugin, name="plugin")
 def main() -> None:
     """Run the command line; a user's error is one message and exit code 1."""
     warnings.showwarning = _show_warning
+    escape_unknown()
     try:
         app()
     except RecipeError as error:

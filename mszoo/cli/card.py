@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from mszoo.cli.options import ModelName
-from mszoo.cli.output import console
+from mszoo.cli.output import console, plain
 
 __all__ = ["card"]
 
@@ -29,4 +29,4 @@ def card(
         console.print(escape(text), soft_wrap=True)
     else:
         out.write_text(text, encoding="utf-8")
-        console.print(f"wrote {escape(str(out))}")
+        console.print(f"wrote {plain(out)}", soft_wrap=True)

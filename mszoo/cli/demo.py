@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from mszoo.cli.options import ModelOption
-from mszoo.cli.output import console, table
+from mszoo.cli.output import console, plain, table
 from mszoo.errors import MszooError
 
 __all__ = ["demo"]
@@ -33,4 +32,4 @@ def demo(
         rows.add_row(f"{panel.sigma:g}", *(f"{value:.2f}" for value in panel.psnr()))
     console.print(rows)
     draw(panels, model, out)
-    console.print(f"wrote {escape(str(out))}")
+    console.print(f"wrote {plain(str(out))}")

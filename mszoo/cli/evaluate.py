@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
+from rich.progress import Progress
 
-from mszoo.cli.options import Device, Seed, Views, number
-from mszoo.cli.output import console, errors, print_likelihood, print_psnr
+from mszoo.cli.inputs import check_images, noise_levels, titles
+from mszoo.cli.options import Device, Seed, Views
+from mszoo.cli.output import console, errors, plain, print_error, print_likelihood, print_psnr
 from mszoo.errors import MszooError
+
+if TYPE_CHECKING:
+    from mszoo.evaluation import ComparisonRow, Evaluation
 
 __all__ = ["evaluate"]
 
@@ -33,61 +38,82 @@ def evaluate(
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Measure denoising, and log p where a model has one. A checkpoint folder keeps the results in evaluation.json."""
-    import mszoo
-    from mszoo.evaluation import (
-        PsnrRow,
-        Result,
-        compare,
-        likelihood_of,
-        probabilities,
-        write_csv,
-        write_result,
-    )
-    from mszoo.inference import fast, has_density
+    """Measure denoising, and log p where a model has one. A checkpoint folder keeps the results in evaluation.json.
 
+    What was measured is written after each model, so that a fault of a later one loses nothing.
+    """
     if pixel and out is None:
         raise MszooError("--pixel draws a picture: say where with --out FOLDER")
-    pixels = [coordinates(p) for p in pixel or ()]
-    loaded = {Path(name).name if Path(name).is_dir() else name: fast(mszoo.load(name, device)) for name in models}
-    if len(loaded) < len(models):
-        raise MszooError("two of the models have the same name")
-    sigmas = [number(s, "--sigma") for s in sigma or ("0.05", "25/255", "50/255", "0.4", "0.8")]
-    channels = max(m.channels for m in loaded.values())
-    if data is None:
-        name, images = "photographs", mszoo.create("dataset", "photographs", channels, split="test")
-    else:
-        name, images = Path(data).stem, mszoo.create("dataset", "image_folder", channels, path=data)
+    pixels, sigmas = [coordinates(p) for p in pixel or ()], noise_levels(sigma)
+    if data is not None:
+        check_images(data)
+    names = titles(models)
+
+    import mszoo
+    from mszoo.evaluation import check_fits, comparison, name_of, open_images, read_results
+    from mszoo.evaluation import evaluate as measure
+    from mszoo.experiments import filters
+    from mszoo.inference import fast
+
+    loaded = [fast(mszoo.load(model, device)) for model in models]
+    images = open_images(data, max(model.channels for model in loaded))
+    for model, source in zip(loaded, models, strict=True):  # all that can be known before the first is measured
+        check_fits(model, images)
+        height, width = (side // model.unit * model.unit for side in images.size(0))
+        filters.check_pixels(pixels, (height, width))
+        if Path(source).is_dir():
+            read_results(Path(source))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for source, (title, model) in zip(models, loaded.items(), strict=True):
-        with errors.status(f"{title}: denoising {len(images)} images at {len(sigmas)} noise levels"):
-            told = f"{title}, {views} views" if views > 1 else title
-            measured = list(compare({told: model}, images, sigmas, seed, views))
-        rows += measured
-        result = Result(name, seed, [PsnrRow(r.sigma, r.noisy, r.denoised, r.images) for r in measured], views)
+    rows: list[ComparisonRow] = []
+    for source, title, model in zip(models, names, loaded, strict=True):
+        with Progress(console=errors, transient=True) as progress:
+            task = progress.add_task(plain(title))
+            found = measure(
+                model,
+                images,
+                sigmas=sigmas,
+                seed=seed,
+                views=views,
+                name=name_of(data),
+                progress=lambda done, total, task=task: progress.update(task, completed=done, total=total),
+            )
+        rows += comparison(f"{title}, {views} views" if views > 1 else title, model, found)
+        if Path(source).is_dir():  # what others made is not written into
+            keep(found, Path(source))
+        if out is not None:
+            draw(rows, out)
+            if pixels:
+                picture = out / f"filters-{title.replace('/', '-')}.png"
+                filters.draw(model, images[0], pixels, sigmas[-1], picture, seed)
         if len(models) > 1:
-            console.print(f"[bold]{escape(title)}[/]")
-        print_psnr(result)
-        results: list[Any] = [result]
-        if has_density(model):
-            with errors.status(f"{title}: log p of {len(images)} images"):
-                results.append(likelihood_of(name, probabilities(model, images)))
-            print_likelihood(results[-1])
-        for measured_one in results if Path(source).is_dir() else ():  # what others made is not written into
-            write_result(Path(source), measured_one)
-    if out is None:
-        return
-    from mszoo.evaluation import plots
-    from mszoo.experiments import filters, receptive_fields
+            console.print(f"[bold]{plain(title)}[/]")
+        print_psnr(found.psnr)
+        if found.likelihood is not None:
+            print_likelihood(found.likelihood)
+    if out is not None:
+        console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
+
+
+def keep(found: Evaluation, folder: Path) -> None:
+    """Write into the checkpoint; a folder that cannot be written to is no reason to stop."""
+    from mszoo.evaluation import write_result
+
+    try:
+        for result in found.results:
+            write_result(folder, result)
+    except OSError as error:
+        print_error(f"the results are not kept in {folder}: {error.strerror}", "[yellow]warning:[/]")
+
+
+def draw(rows: Sequence[ComparisonRow], out: Path) -> None:
+    """A table and plots of all that was measured so far."""
+    from mszoo.evaluation import plots, write_csv
+    from mszoo.experiments import receptive_fields
 
     write_csv(rows, out / "psnr.csv")
     plots.plot_noise_levels(rows, out / "psnr-noise.png")
     receptive_fields.plot(rows, out / "psnr-receptive-field.png")
-    for title, model in loaded.items() if pixels else ():
-        filters.draw(model, images[0], pixels, sigmas[-1], out / f"filters-{title}.png", seed)
-    console.print(f"wrote {escape(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
 
 
 def coordinates(text: str) -> tuple[int, int]:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.progress import Progress
 
 from mszoo.cli.options import Device, ModelName, Seed
-from mszoo.cli.output import console, errors, table
+from mszoo.cli.output import console, errors, plain, table
 
 __all__ = ["app"]
 
@@ -106,7 +105,7 @@ def generalization(
     for row in rows:
         numbers = (row.first, row.second, row.absolute, row.rms, row.correlation)
         losses = f"{row.first_loss:.4f} {row.second_loss:.4f}"
-        shown.add_row(escape(row.images), str(row.count), *(f"{v:.3f}" for v in numbers), losses)
+        shown.add_row(plain(row.images), str(row.count), *(f"{v:.3f}" for v in numbers), losses)
     console.print(shown)
     _write("generalization", out, rows, lambda path: plot(values, (first, second), path))
 
@@ -226,4 +225,4 @@ def _write(name: str, out: Path | None, rows: Sequence[Any], plot: _Draw, images
     plot(folder / f"{name}.png")
     if images is not None:
         images(folder / f"{name}-images.png")
-    console.print(f"wrote {escape(', '.join(sorted(str(p) for p in folder.iterdir())))}", soft_wrap=True)
+    console.print(f"wrote {plain(', '.join(sorted(str(p) for p in folder.iterdir())))}", soft_wrap=True)

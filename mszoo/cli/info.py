@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from mszoo.cli.options import ModelName
-from mszoo.cli.output import console, print_likelihood, print_psnr, table
+from mszoo.cli.output import console, plain, print_likelihood, print_psnr, table
 
 __all__ = ["info"]
 
@@ -20,28 +18,25 @@ def info(
     import mszoo
     from mszoo.evaluation import read_likelihoods, read_results
     from mszoo.hub import find
+    from mszoo.summary import COLUMNS
 
     folder, loaded = find(model), mszoo.load(model)
     config = loaded.config()
-    console.print(f"[bold]{escape(model)}[/]  {escape(recipe_key(folder, 'description'))}")
+    console.print(f"[bold]{plain(model)}[/]  {plain(recipe_key(folder, 'description'))}")
     basis = f"{config['basis']['name']} basis, {loaded.levels} levels" if loaded.levels else "no basis"
     told = "blind" if loaded.blind else "needs sigma"
     total = sum(p.numel() for p in loaded.parameters())
     console.print(f"{loaded.channels} channel(s), {basis}, {told}, {total:,} parameters")
-    rows = table("scale", "conditioner", "receptive field", "head", "parameters")
-    for j, head in enumerate(loaded.scales):
-        field = head.receptive_field
-        scale = f"{j} (details)" if j < loaded.levels else f"{j} (coarse)"
-        count = sum(p.numel() for p in head.parameters())
-        network = head.conditioner.part.name
-        rows.add_row(scale, network, str(field or "whole image"), head.part.name, f"{count:,}")
+    rows = table(*COLUMNS)
+    for scale in loaded.summary():
+        rows.add_row(*map(plain, scale.cells))
     console.print(rows)
     for result in read_results(folder):
         print_psnr(result)
     for result in read_likelihoods(folder):
         print_likelihood(result)
     if terms := recipe_key(folder, "publication", "data_terms"):
-        console.print(escape(terms))
+        console.print(plain(terms))
 
 
 def recipe_key(folder: Path, *keys: str) -> str:

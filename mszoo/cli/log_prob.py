@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.progress import track
 
+from mszoo.cli.inputs import check_images, check_model
 from mszoo.cli.options import Device
-from mszoo.cli.output import console, errors, print_error, table
+from mszoo.cli.output import console, errors, plain, print_error, table
+from mszoo.errors import DataError, ImageSizeError, MszooError
 
 __all__ = ["log_prob"]
 
@@ -43,8 +44,12 @@ def log_prob(
     Bits per dimension are those of the density at the 8-bit values, no bound on a code length. Images too small for
     the model are named and skipped; those without a finite log p are named and stand last, in the table only.
     """
+    check_model(model)
+    there = [path for path in images if _is_there(path)]
+    if not there:
+        raise MszooError("no image could be measured")
+
     import mszoo
-    from mszoo.errors import DataError, ImageSizeError, MszooError
     from mszoo.evaluation import plots, probabilities, write_csv, write_parquet
     from mszoo.evaluation.tables import import_pyarrow
 
@@ -54,11 +59,11 @@ def log_prob(
         out.mkdir(parents=True, exist_ok=True)
     loaded = mszoo.load(model, device)
     found: list[tuple[ProbabilityRow, ImageDataset, int]] = []
-    for path in images:
+    for path in there:
         try:
             data = mszoo.create("dataset", "image_folder", loaded.channels, path=path)
             numbers = {data.label(i): i for i in range(len(data))}
-            for row in track(probabilities(loaded, data), path, total=len(data), console=errors, transient=True):
+            for row in track(probabilities(loaded, data), plain(path), total=len(data), console=errors, transient=True):
                 found.append((row, data, numbers[row.image]))
         except (DataError, ImageSizeError) as error:  # name it, go on with the rest
             print_error(str(error))
@@ -86,7 +91,17 @@ def log_prob(
         plots.plot_histogram({"images": [row.db_per_dim for row, _, _ in finite]}, out / "log-prob.png")
         titled = [[(f"{row.db_per_dim:.2f}", data[i]) for row, data, i in end] for end in plots.ends(finite, show)]
         plots.plot_images(titled, out / "most-and-least.png")
-    console.print(f"wrote {escape(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
+    console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
+
+
+def _is_there(path: str) -> bool:
+    """Whether anything is; if not, that is said."""
+    try:
+        check_images(path)
+    except DataError as error:
+        print_error(str(error))
+        return False
+    return True
 
 
 def _print(rows: Sequence[Any], show: int) -> None:
@@ -95,7 +110,7 @@ def _print(rows: Sequence[Any], show: int) -> None:
     for rank, row in enumerate(rows, 1):
         if rank <= show or rank > len(rows) - show:
             size = f"{row.height}x{row.width}"
-            shown.add_row(str(rank), escape(row.image), size, f"{row.db_per_dim:.3f}", f"{row.nll:.4f}")
+            shown.add_row(str(rank), plain(row.image), size, f"{row.db_per_dim:.3f}", f"{row.nll:.4f}")
         elif rank == show + 1:
             shown.add_row("...")
     console.print(shown)

@@ -1,35 +1,78 @@
-"""What every verb prints with: consoles and tables."""
+"""What every verb prints with: consoles and tables. Nothing that is printed, or cannot be, ends a command."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NoReturn
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
+
+from mszoo.text import one_line, printable
+
+if TYPE_CHECKING:
+    from mszoo.evaluation import Likelihood, Result
 
 __all__ = [
     "console",
     "errors",
+    "escape_unknown",
     "fail",
+    "plain",
     "print_error",
     "print_likelihood",
     "print_psnr",
     "table",
 ]
 
+
+class _Console(Console):
+    """One whose text steers no terminal, and which falls silent when there is nobody to read it."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A string as it is printed: it may quote what a stranger wrote into a file."""
+        return super().render_str(printable(text), **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, if that is possible."""
+        try:
+            super().print(*objects, **options)
+        except OSError:  # a full disk, say; a broken pipe comes to `on_broken_pipe`
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing from now on; the work goes on."""
+        self.quiet = True
+        with suppress(OSError, ValueError):  # what Python holds back must not fail when the process ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+_reads_lines = sys.stdout is not None and sys.stdout.isatty()
 # Lines of a pipe or a file are not wrapped at a terminal's width.
-console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
-errors = Console(stderr=True, highlight=False)
+console = _Console(highlight=False, width=None if _reads_lines or "COLUMNS" in os.environ else 200)
+errors = _Console(stderr=True, highlight=False)
+
+
+def escape_unknown() -> None:
+    r"""From now on characters that an encoding does not have are printed as ``\u4e2d``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def plain(text: object) -> str:
+    """A name, a path or a description, to stand in a line or a cell: one line, and no markup."""
+    return escape(one_line(str(text)))
 
 
 def print_error(message: str, kind: str = "[bold red]error:[/]") -> None:
     """One message on standard error."""
-    # it may quote what a stranger wrote into a file: nothing of it may steer the terminal
-    shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)
-    errors.print(f"{kind} {escape(shown)}", soft_wrap=True)
+    errors.print(f"{kind} {escape(message)}", soft_wrap=True)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -43,18 +86,18 @@ def table(*columns: str) -> Table:
     return Table(*(Column(c, overflow="fold") for c in columns), box=None, header_style="bold", pad_edge=False)
 
 
-def print_likelihood(result: Any) -> None:
-    """Mean log p; a :class:`mszoo.evaluation.Likelihood`."""
+def print_likelihood(result: Likelihood) -> None:
+    """Mean log p."""
     numbers = f"{result.nll:.4f} bits/dim (8-bit convention), {result.db_per_dim:.3f} dB/dim"
-    console.print(f"{escape(result.data)}: {numbers}, mean of {result.images} image(s)")
+    console.print(f"{plain(result.data)}: {numbers}, mean of {result.images} image(s)")
 
 
-def print_psnr(result: Any) -> None:
-    """PSNR per noise level; a :class:`mszoo.evaluation.Result`."""
+def print_psnr(result: Result) -> None:
+    """PSNR per noise level."""
     count = f"{result.rows[0].images} image(s)" if result.rows else "no images"
     views = f", {result.views} views of each" if result.views > 1 else ""
     console.print(
-        f"{escape(result.data)}: PSNR in dB, mean of per-image values, {count}{views}, noise seed {result.seed}"
+        f"{plain(result.data)}: PSNR in dB, mean of per-image values, {count}{views}, noise seed {result.seed}"
     )
     rows = table("sigma", "sigma x 255", "noisy", "denoised")
     for row in result.rows:

@@ -1,19 +1,25 @@
 """Evaluation: what a model is worth, in numbers anyone can measure again."""
 
-from mszoo.evaluation.comparison import ComparisonRow, compare
+from mszoo.evaluation.comparison import ComparisonRow, comparison
 from mszoo.evaluation.denoising import PsnrRow, psnr, psnr_curve, psnr_of
+from mszoo.evaluation.evaluation import Evaluation, check_fits, evaluate, name_of, open_images
 from mszoo.evaluation.probability import ProbabilityRow, probabilities
 from mszoo.evaluation.results import Likelihood, Result, likelihood_of, read_likelihoods, read_results, write_result
 from mszoo.evaluation.tables import write_csv, write_parquet
 
 __all__ = [
     "ComparisonRow",
+    "Evaluation",
     "Likelihood",
     "ProbabilityRow",
     "PsnrRow",
     "Result",
-    "compare",
+    "check_fits",
+    "comparison",
+    "evaluate",
     "likelihood_of",
+    "name_of",
+    "open_images",
     "probabilities",
     "psnr",
     "psnr_curve",

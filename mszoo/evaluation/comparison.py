@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from mszoo.data import ImageDataset
-from mszoo.evaluation.denoising import psnr_curve
+from mszoo.evaluation.evaluation import Evaluation
 from mszoo.model import MultiScaleModel
 
-__all__ = ["ComparisonRow", "compare"]
+__all__ = ["ComparisonRow", "comparison"]
 
 
 @dataclass(frozen=True)
@@ -42,21 +37,17 @@ class ComparisonRow:
     seconds: float
 
 
-def compare(
-    models: Mapping[str, MultiScaleModel],
-    images: ImageDataset | Sequence[Tensor],
-    sigmas: Sequence[float],
-    seed: int = 0,
-    views: int = 1,
-) -> Iterator[ComparisonRow]:
-    """Denoise the same noisy images with each model; see :func:`mszoo.evaluation.psnr_curve`."""
-    for name, model in models.items():
-        field = model.scales[0].receptive_field
-        parameters = sum(p.numel() for p in model.parameters())
-        began = time.perf_counter()
-        for row in psnr_curve(model, images, sigmas, seed, views):
-            seconds = (time.perf_counter() - began) / row.images
-            yield ComparisonRow(
-                name, model.levels, field, parameters, row.sigma, row.noisy, row.denoised, row.images, seconds
-            )
-            began = time.perf_counter()
+def comparison(title: str, model: MultiScaleModel, found: Evaluation) -> list[ComparisonRow]:
+    """A model's rows in a table of several: its PSNR at each noise level, beside what it is made of.
+
+    Args:
+        title: what to call the model.
+        model: that was measured.
+        found: what :func:`mszoo.evaluation.evaluate` gave; of one data set, the same for all models of the table.
+    """
+    field = model.scales[0].receptive_field
+    parameters = sum(p.numel() for p in model.parameters())
+    return [
+        ComparisonRow(title, model.levels, field, parameters, row.sigma, row.noisy, row.denoised, row.images, seconds)
+        for row, seconds in zip(found.psnr.rows, found.seconds, strict=True)
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,7 @@ def psnr_curve(
     sigmas: Sequence[float],
     seed: int = 0,
     views: int = 1,
+    advance: Callable[[], object] | None = None,
 ) -> Iterator[PsnrRow]:
     """Add white noise to each image, denoise it, and average the per-image PSNR.
 
@@ -53,9 +54,14 @@ def psnr_curve(
         sigmas: noise levels; a row is given for each as soon as it is measured.
         seed: the noise of image i depends on (seed, i) alone, and is scaled by sigma.
         views: over how many views to average; see :func:`mszoo.inference.denoise_image`.
+        advance: called after each image.
     """
     for sigma in sigmas:
-        pairs = [psnr_of(model, images[i], sigma, seed, i, views) for i in range(len(images))]
+        pairs = []
+        for i in range(len(images)):
+            pairs.append(psnr_of(model, images[i], sigma, seed, i, views))
+            if advance is not None:
+                advance()
         noisy, denoised = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
         yield PsnrRow(sigma, noisy, denoised, len(pairs))
 

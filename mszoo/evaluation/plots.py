@@ -11,10 +11,26 @@ from torch import Tensor
 
 from mszoo.data.images import encode
 from mszoo.evaluation.comparison import ComparisonRow
+from mszoo.files import replace_file
+from mszoo.text import one_line
 
-__all__ = ["ends", "plot_histogram", "plot_images", "plot_noise_levels"]
+__all__ = ["ends", "label", "plot_histogram", "plot_images", "plot_noise_levels", "save_figure"]
 
 _T = TypeVar("_T")
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
+    """Write a figure in the format of the suffix, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; a picture that was there before is still there.
+    """
+    replace_file(path, lambda part: figure.savefig(part, dpi=dpi, format=path.suffix[1:] or "png"))
+
+
+def label(text: str) -> str:
+    """A name as it stands in a legend or title: one line, no mathematics, never hidden."""
+    return " " * text.startswith("_") + one_line(text).replace("$", r"\$")
 
 
 def plot_noise_levels(rows: Sequence[ComparisonRow], path: Path) -> None:
@@ -25,11 +41,11 @@ def plot_noise_levels(rows: Sequence[ComparisonRow], path: Path) -> None:
     axes.plot(noisy, noisy, color="0.6", linestyle=":", label="noisy")
     for name in dict.fromkeys(row.model for row in rows):
         line = sorted((row.noisy, row.denoised) for row in rows if row.model == name)
-        axes.plot(*zip(*line, strict=True), marker="o", label=name)
+        axes.plot(*zip(*line, strict=True), marker="o", label=label(name))
     axes.set(xlabel="PSNR of the noisy images (dB)", ylabel="PSNR of the denoised images (dB)")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)
 
 
 def plot_histogram(values: Mapping[str, Sequence[float]], path: Path) -> None:
@@ -40,14 +56,14 @@ def plot_histogram(values: Mapping[str, Sequence[float]], path: Path) -> None:
     figure = Figure(figsize=(7, 3.8), layout="constrained")
     axes = figure.subplots()
     (name, first), *others = values.items()
-    axes.hist(first, bins="sqrt", color="C0", alpha=0.8, label=name)
+    axes.hist(first, bins="sqrt", color="C0", alpha=0.8, label=label(name))
     below = -0.03 * axes.get_ylim()[1]
     for i, (kind, numbers) in enumerate(others, 1):
-        axes.plot(numbers, [i * below] * len(numbers), "|", color=f"C{i}", markersize=9, label=kind)
+        axes.plot(numbers, [i * below] * len(numbers), "|", color=f"C{i}", markersize=9, label=label(kind))
     axes.set(xlabel="log p (dB per dimension)", ylabel="images")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)
 
 
 def ends(ordered: Sequence[_T], count: int) -> list[Sequence[_T]]:
@@ -64,5 +80,5 @@ def plot_images(rows: Sequence[Sequence[tuple[str, Tensor]]], path: Path) -> Non
     for line, row in zip(axes, rows, strict=True):
         for axis, (title, image) in zip(line, row, strict=False):
             axis.imshow(encode(image), cmap="gray", vmin=0, vmax=255)
-            axis.set_title(title, fontsize=8)
-    figure.savefig(path, dpi=120)
+            axis.set_title(label(title), fontsize=8)
+    save_figure(figure, path)

@@ -17,10 +17,11 @@ from mszoo.evaluation.denoising import PsnrRow
 from mszoo.evaluation.probability import ProbabilityRow
 from mszoo.files import read_text, replace_file
 
-__all__ = ["Likelihood", "Result", "likelihood_of", "read_likelihoods", "read_results", "write_result"]
+__all__ = ["LONGEST_NAME", "Likelihood", "Result", "likelihood_of", "read_likelihoods", "read_results", "write_result"]
 
+LONGEST_NAME = 1000
 _MOST = 500  # of each; the file may be a stranger's
-_Name = Annotated[str, pydantic.Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]  # it is printed
+_Name = Annotated[str, pydantic.Field(max_length=LONGEST_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]  # it is printed
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,16 @@ def _read(folder: Path) -> tuple[list[Result], list[Likelihood]]:
 
 
 def write_result(folder: Path, result: Result | Likelihood) -> None:
-    """Add a result; it replaces an older one of its kind and subject."""
+    """Add a result; it replaces an older one of its kind and subject.
+
+    Raises:
+        CheckpointError: a bad file is there, or the result could not be read back (a name of several lines).
+    """
+    try:
+        pydantic.TypeAdapter(type(result)).validate_python(asdict(result))
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]
+        raise CheckpointError(f"the result is not kept: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
     psnr, nll = _read(folder)
     kept: list[Result | Likelihood] = [
         r for r in (*psnr, *nll) if (type(r), r.subject) != (type(result), result.subject)

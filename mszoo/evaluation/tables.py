@@ -24,15 +24,21 @@ def write_csv(rows: Sequence[DataclassInstance], path: Path) -> None:
     text = io.StringIO()
     table = csv.DictWriter(text, [f.name for f in fields(rows[0])], lineterminator="\n")
     table.writeheader()
-    table.writerows(asdict(row) for row in rows)
+    table.writerows(map(_values, rows))
     replace_file(path, lambda p: p.write_text(text.getvalue(), encoding="utf-8"))
 
 
 def write_parquet(rows: Sequence[DataclassInstance], path: Path) -> None:
     """Write dataclasses of one kind as a Parquet table. Raises :class:`UnsupportedError` without pyarrow."""
     pyarrow = import_pyarrow()
-    table = pyarrow.Table.from_pylist([asdict(row) for row in rows])
+    table = pyarrow.Table.from_pylist(list(map(_values, rows)))
     replace_file(path, lambda p: pyarrow.parquet.write_table(table, p))
+
+
+def _values(row: DataclassInstance) -> dict[str, Any]:
+    r"""Bytes of a file name that no encoding knows stand as ``\udce9``: a table is UTF-8."""
+    values = asdict(row).items()
+    return {k: v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for k, v in values}
 
 
 def import_pyarrow() -> Any:

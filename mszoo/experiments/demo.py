@@ -67,6 +67,8 @@ def draw(panels: list[Panel], name: str, path: Path) -> None:
     """Write a picture: a row for each noise level; clean, noisy, best blur and denoised side by side."""
     from matplotlib.figure import Figure
 
+    from mszoo.evaluation.plots import label, save_figure
+
     figure = Figure(figsize=(11, 2.95 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 4, squeeze=False)
     for row, panel in zip(axes, panels, strict=True):
@@ -75,10 +77,10 @@ def draw(panels: list[Panel], name: str, path: Path) -> None:
             (panel.clean, "clean"),
             (panel.noisy, f"noisy, sigma {panel.sigma:g}: {noisy}"),
             (panel.blurred, f"best Gaussian blur: {blurred}"),
-            (panel.denoised, f"{name}: {denoised}"),
+            (panel.denoised, f"{label(name)}: {denoised}"),
         ]
         for axis, (image, title) in zip(row, columns, strict=True):
             axis.imshow(encode(image[0]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axis.set_title(title, fontsize=8)
             axis.set_axis_off()
-    figure.savefig(path, dpi=100)
+    save_figure(figure, path, dpi=100)

@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mszoo.evaluation.plots import label, save_figure
 from mszoo.experiments.images import batches
 from mszoo.model import MultiScaleModel
 
@@ -61,8 +62,8 @@ def plot(rows: Sequence[Denoised], path: Path) -> None:
     axes = figure.subplots()
     for name in dict.fromkeys(row.model for row in rows):
         line = [(row.input, row.output - row.input) for row in rows if row.model == name]
-        axes.plot(*zip(*line, strict=True), marker="o", label=name)
+        axes.plot(*zip(*line, strict=True), marker="o", label=label(name))
     axes.set(xlabel="PSNR of the noisy images (dB)", ylabel="gain (dB)", yscale="symlog")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

@@ -16,6 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mszoo.evaluation.plots import save_figure
 from mszoo.model import MultiScaleModel
 
 __all__ = ["Dimensionality", "dimensionality", "noise_variances", "plot"]
@@ -87,4 +88,4 @@ def plot(rows: Sequence[Dimensionality], path: Path) -> None:
     axes.set(xscale="log", xlabel="noise variance t", ylabel="effective dimensionality / d")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

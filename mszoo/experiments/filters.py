@@ -16,10 +16,11 @@ from torch import Tensor
 
 from mszoo.data.images import encode
 from mszoo.errors import ImageSizeError
+from mszoo.evaluation.plots import save_figure
 from mszoo.inference import add_noise
 from mszoo.model import MultiScaleModel
 
-__all__ = ["adaptive_filters", "draw", "plot"]
+__all__ = ["adaptive_filters", "check_pixels", "draw", "plot"]
 
 
 def adaptive_filters(
@@ -44,10 +45,7 @@ def adaptive_filters(
     Raises:
         ImageSizeError: a pixel outside the image.
     """
-    channels, height, width = y.shape
-    for row, column in pixels:
-        if not (0 <= row < height and 0 <= column < width and 0 <= channel < channels):
-            raise ImageSizeError(f"pixel {row},{column} is outside the image of {height}x{width} pixels")
+    check_pixels(pixels, (y.shape[1], y.shape[2]))
     pull_back = torch.func.vjp(lambda image: model.denoise(image[None], sigma)[0], y)[1]
     filters = []
     for row, column in pixels:
@@ -55,6 +53,14 @@ def adaptive_filters(
         pixel[channel, row, column] = 1
         filters.append(pull_back(pixel)[0])
     return torch.stack(filters) if filters else y.new_zeros(0, *y.shape)
+
+
+def check_pixels(pixels: Sequence[tuple[int, int]], size: tuple[int, int]) -> None:
+    """Raises :class:`ImageSizeError` if a pixel (row, column) is outside an image of that height and width."""
+    height, width = size
+    for row, column in pixels:
+        if not (0 <= row < height and 0 <= column < width):
+            raise ImageSizeError(f"pixel {row},{column} is outside the image of {height}x{width} pixels")
 
 
 def draw(
@@ -90,4 +96,4 @@ def plot(y: Tensor, filters: Tensor, pixels: Sequence[tuple[int, int]], path: Pa
         axes[i + 1].set_title(f"filter of pixel {row},{column}", fontsize=9, color=f"C{i}")
     for axis in axes:
         axis.set_axis_off()
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

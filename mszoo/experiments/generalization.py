@@ -13,6 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mszoo.evaluation.plots import label, save_figure
 from mszoo.experiments.images import decibels, dual_loss
 from mszoo.model import MultiScaleModel
 
@@ -74,10 +75,11 @@ def plot(values: Mapping[str, tuple[Tensor, Tensor]], names: tuple[str, str], pa
     figure = Figure(figsize=(4.6, 4.4), layout="constrained")
     axes = figure.subplots()
     for name, (one, other) in values.items():
-        axes.plot(one, other, ".", markersize=3, alpha=0.6, label=name)
+        axes.plot(one, other, ".", markersize=3, alpha=0.6, label=label(name))
     low, high = axes.get_xlim()
     axes.plot([low, high], [low, high], color="0.3", linewidth=0.8)
-    axes.set(xlabel=f"log p, {names[0]} (dB per dimension)", ylabel=f"log p, {names[1]}")
+    first, second = map(label, names)
+    axes.set(xlabel=f"log p, {first} (dB per dimension)", ylabel=f"log p, {second}")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mszoo.conditioners import BiasFreeCNN, Conditioner
+from mszoo.evaluation.plots import save_figure
 from mszoo.experiments.dense import Dense
 from mszoo.experiments.densities import DENSITIES, Density, Shape
 from mszoo.heads import AnchoredEnergy, EnergyHead
@@ -194,4 +195,4 @@ def plot(models: dict[str, MultiScaleModel], path: Path) -> None:
         axes.set(title=name, xlabel="exact U (bits per dimension)")
     panels[0].set(ylabel="learned U (bits per dimension)")
     panels[0].legend()
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from mszoo.evaluation import ComparisonRow
+from mszoo.evaluation.plots import save_figure
 
 __all__ = ["plot"]
 
@@ -32,4 +33,4 @@ def plot(rows: Sequence[ComparisonRow], path: Path) -> None:
     axes.set(xlabel="receptive field of the finest scale's network", ylabel="PSNR of the denoised images (dB)")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

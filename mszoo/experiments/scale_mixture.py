@@ -19,6 +19,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from mszoo.evaluation.plots import save_figure
+
 __all__ = ["RadialEnergy", "Row", "compare", "exact_log_prob", "normalize", "plot", "train"]
 
 _SCALES = (1.0, 4.0)
@@ -168,4 +170,4 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     axes.set(xlabel="r / sqrt(d)", ylabel=f"log p (dB per dimension), t = {least:g}")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mszoo.discovery import registry
+from mszoo.evaluation.plots import save_figure
 from mszoo.experiments.images import decibels
 from mszoo.model import MultiScaleModel
 
@@ -84,4 +85,4 @@ def plot(rows: Sequence[Change], sparse: Sequence[float], values: Tensor, path: 
     panels[2].set(xlabel="|c|_1^2 / (n |c|_2^2) of Haar details")
     for axes in panels:
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

@@ -15,11 +15,11 @@ from mszoo.errors import CheckpointError
 from mszoo.evaluation import Likelihood, Result, read_likelihoods, read_results
 from mszoo.model import MultiScaleModel
 from mszoo.options import validate
-from mszoo.recipe import Recipe, read_recipe
+from mszoo.recipe import SIGMAS, Recipe, read_recipe
+from mszoo.summary import COLUMNS
 
 __all__ = ["Facts", "eval_results", "read_facts", "write_card"]
 
-_SIGMAS = (0.05, 25 / 255, 50 / 255, 0.4, 0.8)  # what `mszoo evaluate` measures unless told
 _PAPER_A = """@inproceedings{kadkhodaie2023learning,
   title     = {Learning multi-scale local conditional probability models of images},
   author    = {Kadkhodaie, Zahra and Guth, Florentin and Mallat, St{\\'e}phane and Simoncelli, Eero P.},
@@ -187,12 +187,8 @@ def _how_to_load(facts: Facts) -> str:
 def _architecture(facts: Facts) -> str:
     model, config = facts.model, facts.model.config()
     basis = f"{config['basis']['name']} basis, {model.levels} levels" if model.levels else "no basis, one scale"
-    rows = [("scale", "conditioner", "receptive field", "head", "parameters")]
-    for j, head in enumerate(model.scales):
-        field, count = head.receptive_field, sum(p.numel() for p in head.parameters())
-        scale = f"{j} (details)" if j < model.levels else f"{j} (coarse)"
-        rows.append((scale, head.conditioner.part.name, str(field or "whole image"), head.part.name, f"{count:,}"))
-    return f"{model.channels} channel(s), {basis}, {facts.parameters:,} parameters.\n\n{_table(rows)}"
+    rows = _table([COLUMNS, *(scale.cells for scale in model.summary())])
+    return f"{model.channels} channel(s), {basis}, {facts.parameters:,} parameters.\n\n{rows}"
 
 
 def _measurements(facts: Facts) -> list[str]:
@@ -225,8 +221,8 @@ def _of_views(result: Result) -> str:
 
 def _command(facts: Facts, result: Result | Likelihood) -> str:
     data = "" if result.data == "photographs" else f" --data {result.data}"
-    sigmas = [row.sigma for row in result.rows] if isinstance(result, Result) else list(_SIGMAS)
-    usual = len(sigmas) == len(_SIGMAS) and all(abs(a - b) < 1e-9 for a, b in zip(sigmas, _SIGMAS, strict=True))
+    sigmas = [row.sigma for row in result.rows] if isinstance(result, Result) else list(SIGMAS)
+    usual = len(sigmas) == len(SIGMAS) and all(abs(a - b) < 1e-9 for a, b in zip(sigmas, SIGMAS, strict=True))
     levels = "" if usual else "".join(f" --sigma {s:.6g}" for s in sigmas)
     seed = f" --seed {result.seed}" if isinstance(result, Result) and result.seed else ""
     views = f" --views {result.views}" if isinstance(result, Result) and result.views > 1 else ""

@@ -12,13 +12,12 @@ from typing import Any
 from mszoo.checkpoint import folder as checkpoint
 from mszoo.errors import MszooError
 from mszoo.hub.cache import cached_models
-from mszoo.hub.client import api, told
 from mszoo.hub.names import pins
 from mszoo.hub.packaged import packaged_models
 from mszoo.recipe import read_recipe
+from mszoo.text import one_line
 
-__all__ = ["ModelEntry", "local_models", "models_everywhere"]
-
+__all__ = ["ModelEntry", "find_models"]
 
 _LONGEST_LINE, _MOST_WORDS = 300, 4
 
@@ -44,8 +43,25 @@ class ModelEntry:
     description: str
 
 
-def local_models(pattern: str = "*") -> Iterator[ModelEntry]:
-    """Packaged models, then those in the cache; no network, and no torch."""
+def find_models(pattern: str = "*", hub: bool = False) -> Iterator[ModelEntry]:
+    """The models that :func:`mszoo.load` takes by name: packaged, then those in the cache; no network, and no torch.
+
+    Args:
+        pattern: of the name, with wildcards.
+        hub: add short names that are pinned, and all models on the Hub whose library is mszoo.
+
+    Raises:
+        HubError: with ``hub``, when it cannot be asked.
+    """
+    known = set()
+    for entry in _local_models(pattern):
+        known.add(entry.name)
+        yield entry
+    if hub:
+        yield from (entry for entry in _hub_models(pattern) if entry.name not in known)
+
+
+def _local_models(pattern: str) -> Iterator[ModelEntry]:
     for name, folder in packaged_models().items():
         if fnmatch.fnmatchcase(name, pattern):
             yield _of_folder(name, "packaged", folder)
@@ -54,23 +70,16 @@ def local_models(pattern: str = "*") -> Iterator[ModelEntry]:
             yield _of_folder(name, "cached", folder)
 
 
-def models_everywhere(pattern: str = "*") -> Iterator[ModelEntry]:
-    """Those, short names that are pinned, and all models on the Hub whose library is mszoo.
+def _hub_models(pattern: str) -> Iterator[ModelEntry]:
+    from mszoo.hub.client import api, told  # its client takes a while to import
 
-    Raises:
-        HubError: the Hub cannot be asked.
-    """
-    known = set()
-    for entry in local_models(pattern):
-        known.add(entry.name)
-        yield entry
     for name, pin in pins().items():
-        if fnmatch.fnmatchcase(name, pattern) and name not in known:
+        if fnmatch.fnmatchcase(name, pattern):
             yield ModelEntry(name, "Hub", None, None, "", f"pinned: {pin.repo_id}@{pin.commit[:10]}")
     with told("the list of models"):
         found = list(api().list_models(filter="mszoo", full=True, cardData=True))
     for info in found:
-        if fnmatch.fnmatchcase(info.id, pattern) and info.id not in known:
+        if fnmatch.fnmatchcase(info.id, pattern):
             yield _of_card(info.id, info.card_data.to_dict() if info.card_data else {})
 
 
@@ -142,5 +151,4 @@ def _number(value: Any) -> int | None:
 
 def _line(value: Any) -> str:
     """What an owner wrote, as one line that can be printed; nothing for what is no text."""
-    text = " ".join(value.split()) if isinstance(value, str) else ""
-    return "".join(c for c in text[:_LONGEST_LINE] if c.isprintable())
+    return one_line(" ".join(value.split()))[:_LONGEST_LINE] if isinstance(value, str) else ""

@@ -1,6 +1,7 @@
 """Recipes: YAML in, validated configuration out, every fault with its place."""
 
 from mszoo.recipe.schema import (
+    SIGMAS,
     DataConfig,
     DatasetConfig,
     EvaluationConfig,
@@ -14,6 +15,7 @@ from mszoo.recipe.schema import (
 from mszoo.recipe.source import Source, differences, read_recipe
 
 __all__ = [
+    "SIGMAS",
     "DataConfig",
     "DatasetConfig",
     "EvaluationConfig",

@@ -8,6 +8,7 @@ import pydantic
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 __all__ = [
+    "SIGMAS",
     "DataConfig",
     "DatasetConfig",
     "EvaluationConfig",
@@ -18,6 +19,9 @@ __all__ = [
     "ScaleConfig",
     "TrainingConfig",
 ]
+
+# The noise levels that a model is measured at unless others are asked for: standard deviations for images in [0, 1].
+SIGMAS = (0.05, 25 / 255, 50 / 255, 0.4, 0.8)
 
 
 class _Strict(pydantic.BaseModel):
@@ -203,15 +207,15 @@ class TrainingConfig(_Strict):
 
 
 class EvaluationConfig(_Strict):
-    """Evaluation on ``data.test`` during training, and the noise levels of ``mszoo evaluate``.
+    """Evaluation on ``data.test`` during training.
 
     Attributes:
         every: steps between evaluations during training; None: only at the end.
-        sigmas: noise standard deviations, for images in [0, 1].
+        sigmas: noise standard deviations, for images in [0, 1]; by default those of :func:`mszoo.evaluation.evaluate`.
     """
 
     every: PositiveInt | None = None
-    sigmas: list[PositiveFloat] = [0.1, 0.2, 0.4]
+    sigmas: list[PositiveFloat] = list(SIGMAS)
 
 
 class PublicationConfig(_Strict):

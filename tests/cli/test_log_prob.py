@@ -216,7 +216,9 @@ def test_parquet_is_refused_before_anything_is_measured(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # not installed
     monkeypatch.setattr(mszoo, "load", lambda *_: pytest.fail("a model was loaded"))
-    code, _, complaints = mszoo_command("log-prob", folder, "--model", "any", "--format", "parquet", "--out", tmp_path)
+    code, _, complaints = mszoo_command(
+        "log-prob", folder, "--model", "photographs-haar-rf13", "--format", "parquet", "--out", tmp_path
+    )
     assert code == 1
     assert "pip install 'mszoo[data]'" in complaints
 

@@ -18,7 +18,7 @@ from mszoo.hub.pushing import publication
 from mszoo.inference import Inpainting, denoise_views, downsample, fast
 from mszoo.shipped import shipped_files
 
-NAMES = mszoo.list_models()
+NAMES = list(packaged_models())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,20 @@
+"""Text that a stranger may have written: names, descriptions, paths."""
+
+from __future__ import annotations
+
+__all__ = ["one_line", "printable"]
+
+
+def printable(text: str) -> str:
+    """The text with a question mark for whatever steers a terminal or belongs to no encoding; lines are kept."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
+
+
+def one_line(text: str) -> str:
+    """The same as one line: a line break, or a tab, becomes a space.
+
+    Example:
+        >>> one_line("holiday\\n2026")
+        'holiday 2026'
+    """
+    return printable(" ".join(text.splitlines()).replace("\t", " "))
