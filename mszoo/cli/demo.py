@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mszoo.cli.inputs import check_folder
 from mszoo.cli.options import ModelOption
 from mszoo.cli.output import console, plain, table
 from mszoo.errors import MszooError
@@ -19,12 +20,14 @@ def demo(
     model: ModelOption = "photographs-haar-rf13",
 ) -> None:
     """Denoise the astronaut with a packaged model: a PSNR table and a picture."""
+    if out.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise MszooError(f"--out: {out} is no picture's name; write it as .png, .pdf or .svg")
+    check_folder(out.absolute().parent)
+
     import mszoo
     from mszoo.experiments.demo import astronaut_demo, draw
     from mszoo.inference import fast
 
-    if out.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise MszooError(f"--out: {out} is no picture's name; write it as .png, .pdf or .svg")
     panels = astronaut_demo(fast(mszoo.load(model)))
     console.print("the astronaut's face, 160x160: PSNR in dB")
     rows = table("sigma", "noisy", "best Gaussian blur", model)

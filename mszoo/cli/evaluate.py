@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
-from mszoo.cli.inputs import check_images, noise_levels, titles
-from mszoo.cli.options import Device, Seed, Views
+from mszoo.cli.inputs import check_folder, check_images, check_models
+from mszoo.cli.options import Device, Seed, Views, number
 from mszoo.cli.output import console, errors, plain, print_error, print_likelihood, print_psnr
 from mszoo.errors import MszooError
+from mszoo.recipe import SIGMAS
 
 if TYPE_CHECKING:
     from mszoo.evaluation import ComparisonRow, Evaluation
@@ -23,14 +24,24 @@ __all__ = ["evaluate"]
 def evaluate(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="Packaged models, checkpoint folders, or owner/name on the Hub."),
+        typer.Argument(
+            metavar="MODEL...",
+            help="Packaged models, checkpoint folders, or owner/name on the Hub.",
+            callback=check_models,
+        ),
     ],
-    data: Annotated[str | None, typer.Option(help="Folder, zip or glob of images; by default the astronaut.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Folder, zip or glob of images; by default the astronaut.", callback=check_images),
+    ] = None,
     sigma: Annotated[list[str] | None, typer.Option(help="Noise level; give it several times. 0.1, or 25/255.")] = None,
     seed: Seed = 0,
     views: Views = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for psnr.csv and plots: against noise level and receptive field.")
+        Path | None,
+        typer.Option(
+            help="Folder for psnr.csv and plots: against noise level and receptive field.", callback=check_folder
+        ),
     ] = None,
     pixel: Annotated[
         list[str] | None,
@@ -44,10 +55,11 @@ def evaluate(
     """
     if pixel and out is None:
         raise MszooError("--pixel draws a picture: say where with --out FOLDER")
-    pixels, sigmas = [coordinates(p) for p in pixel or ()], noise_levels(sigma)
-    if data is not None:
-        check_images(data)
-    names = titles(models)
+    pixels = [coordinates(p) for p in pixel or ()]
+    sigmas = [number(text, "--sigma") for text in sigma] if sigma else list(SIGMAS)
+    names = [Path(name).resolve().name if Path(name).is_dir() else name for name in models]
+    if len(set(names)) < len(names):
+        raise MszooError("two of the models have the same name")
 
     import mszoo
     from mszoo.evaluation import check_fits, comparison, name_of, open_images, read_results

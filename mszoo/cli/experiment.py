@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
+from mszoo.cli.inputs import check_folder, check_images, check_models
 from mszoo.cli.options import Device, ModelName, Seed
 from mszoo.cli.output import console, errors, plain, table
 
@@ -17,9 +18,11 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Run an experiment of the papers: a table, as CSV too, and a plot.", no_args_is_help=True)
 
-Out = Annotated[Path | None, typer.Option(help="Folder for table and plot; by default experiments/NAME.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for table and plot; by default experiments/NAME.", callback=check_folder)
+]
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps; by default the experiment's.")]
-Data = Annotated[str, typer.Option(help="Images: a folder, zip file or glob.")]
+Data = Annotated[str, typer.Option(help="Images: a folder, zip file or glob.", callback=check_images)]
 Count = Annotated[int, typer.Option(min=1, help="At most so many images, evenly spaced over the data.")]
 _Draw = Callable[[Path], None]
 
@@ -90,7 +93,13 @@ def known_densities(
 def generalization(
     first: ModelName,
     second: ModelName,
-    data: Annotated[list[str], typer.Option(help="Images, once for each set: a folder, zip file or glob.")],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="Images, once for each set: a folder, zip file or glob.",
+            callback=lambda paths: [check_images(path) for path in paths],
+        ),
+    ],
     images: Count = 500,
     out: Out = None,
     device: Device = "cpu",
@@ -161,7 +170,9 @@ def dimensionality(
 
 @app.command()
 def denoisers(
-    models: Annotated[list[str], typer.Argument(help="Models to compare, the first as reference.")],
+    models: Annotated[
+        list[str], typer.Argument(help="Models to compare, the first as reference.", callback=check_models)
+    ],
     data: Data,
     images: Count = 200,
     out: Out = None,

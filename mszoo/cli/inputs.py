@@ -1,20 +1,23 @@
-"""What a verb was given, checked before torch is loaded: that takes seconds, and a mistyped name none."""
+"""What a verb was given, checked before torch is loaded: that takes seconds, and a mistyped name none.
+
+Each check returns what it was given, so that it serves as the callback of an option or an argument.
+"""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+import os
 from pathlib import Path
 
-from mszoo.cli.options import number
 from mszoo.errors import DataError, MszooError
-from mszoo.recipe import SIGMAS
 
-__all__ = ["check_images", "check_model", "noise_levels", "titles"]
+__all__ = ["check_folder", "check_images", "check_model", "check_models"]
 
 
-def check_images(path: str) -> None:
-    """Raises :class:`DataError` unless there is a folder, a file or a match of a glob."""
+def check_images(path: str | None) -> str | None:
+    """Raises :class:`DataError` unless there is a folder, a file or a match of a glob (or nothing was given)."""
+    if path is None:
+        return None
     root = Path(path).expanduser()
     try:
         there = root.is_dir() or root.is_file() or any(glob.iglob(str(root), recursive=True))
@@ -22,29 +25,32 @@ def check_images(path: str) -> None:
         there = False
     if not there:
         raise DataError(f"no such folder, zip file, image or match: {path}")
+    return path
 
 
-def check_model(name: str) -> None:
+def check_model(name: str) -> str:
     """Raises :class:`CheckpointError` unless there is a model of that name; one of the Hub is fetched."""
     from mszoo.hub import find
 
     find(name)
+    return name
 
 
-def noise_levels(given: Sequence[str] | None) -> list[float]:
-    """``--sigma`` as often as it was given; the usual ones if it was not."""
-    return [number(text, "--sigma") for text in given] if given else list(SIGMAS)
+def check_models(names: list[str]) -> list[str]:
+    """The same for several."""
+    return [check_model(name) for name in names]
 
 
-def titles(models: Sequence[str]) -> list[str]:
-    """What to call each model: its name; of a folder, the folder's.
-
-    Raises:
-        MszooError: there is no such model, or two would be called the same.
-    """
-    for model in models:
-        check_model(model)
-    names = [Path(name).resolve().name if Path(name).is_dir() else name for name in models]
-    if len(set(names)) < len(names):
-        raise MszooError("two of the models have the same name")
-    return names
+def check_folder(path: Path | None) -> Path | None:
+    """Raises :class:`MszooError` for a folder that cannot be made or written into; it is not made yet."""
+    if path is None:
+        return None
+    try:
+        nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    except OSError as error:
+        raise MszooError(f"{path}: {error.strerror}") from None
+    if not nearest.is_dir():
+        raise MszooError(f"{path} cannot be a folder to write to: {nearest} is a file")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise MszooError(f"{path} cannot be written to: no permission in {nearest}")
+    return path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import track
 
-from mszoo.cli.inputs import check_images, check_model
+from mszoo.cli.inputs import check_folder, check_images, check_model
 from mszoo.cli.options import Device
 from mszoo.cli.output import console, errors, plain, print_error, table
 from mszoo.errors import DataError, ImageSizeError, MszooError
@@ -33,8 +33,12 @@ class Format(str, Enum):
 
 def log_prob(
     images: Annotated[list[str], typer.Argument(help="Image files, folders, zips or globs.")],
-    model: Annotated[str, typer.Option(help="A packaged model's name, or a checkpoint folder, with an energy.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the table, a histogram and a contact sheet.")] = None,
+    model: Annotated[
+        str, typer.Option(help="A packaged model's name, or a checkpoint folder, with an energy.", callback=check_model)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the table, a histogram and a contact sheet.", callback=check_folder)
+    ] = None,
     format: Annotated[Format, typer.Option(help="Of the table in --out.")] = Format.csv,
     show: Annotated[int, typer.Option(min=1, help="How many of the least and of the most probable to show.")] = 8,
     device: Device = "cpu",
@@ -44,7 +48,6 @@ def log_prob(
     Bits per dimension are those of the density at the 8-bit values, no bound on a code length. Images too small for
     the model are named and skipped; those without a finite log p are named and stand last, in the table only.
     """
-    check_model(model)
     there = [path for path in images if _is_there(path)]
     if not there:
         raise MszooError("no image could be measured")

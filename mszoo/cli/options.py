@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mszoo.cli.inputs import check_model
 from mszoo.errors import MszooError
 
 __all__ = [
@@ -28,10 +29,9 @@ Views = Annotated[
     int,
     typer.Option(min=1, max=1024, help="Average over so many shifts of the image, 4^levels for all: slower, better."),
 ]
-ModelName = Annotated[str, typer.Argument(help="A packaged model, a checkpoint folder, or owner/name on the Hub.")]
-ModelOption = Annotated[
-    str, typer.Option("--model", help="A packaged model, a checkpoint folder, or owner/name on the Hub.")
-]
+_MODEL = "A packaged model, a checkpoint folder, or owner/name on the Hub."
+ModelName = Annotated[str, typer.Argument(help=_MODEL, callback=check_model)]
+ModelOption = Annotated[str, typer.Option("--model", help=_MODEL, callback=check_model)]
 Samples = Annotated[int, typer.Option(min=1, help="1: one sample. More: their mean, which has the smaller error.")]
 Beta = Annotated[float | None, typer.Option(help="1 adds no noise on the way; less adds more, and varies more.")]
 H0 = Annotated[float | None, typer.Option(help="First step size; smaller is slower and finer.")]

@@ -38,10 +38,10 @@ class _Console(Console):
         """A string as it is printed: it may quote what a stranger wrote into a file."""
         return super().render_str(printable(text), **options)
 
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print, if that is possible."""
+    def __exit__(self, *exception: Any) -> None:
+        """Write what was printed, if that is possible: all that a console writes, also a bar, it writes here."""
         try:
-            super().print(*objects, **options)
+            super().__exit__(*exception)
         except OSError:  # a full disk, say; a broken pipe comes to `on_broken_pipe`
             self.on_broken_pipe()
 

@@ -1,5 +1,6 @@
 """The command line as people use and misuse it: one clear message, the right exit code, no traceback."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -7,8 +8,11 @@ import sys
 import pytest
 
 import mszoo
+from mszoo.cli.evaluate import keep
 from mszoo.data.images import read_image
+from mszoo.evaluation import evaluate
 from tests.cli.conftest import save_image, save_model
+from tests.factories import denoiser
 
 
 def test_listings(mszoo_command):
@@ -205,3 +209,44 @@ def test_what_a_stranger_wrote_does_not_steer_the_terminal(mszoo_command, tmp_pa
     assert code == 1
     assert "wiped" in err
     assert "\x1b" not in err
+
+
+def test_what_was_measured_before_a_fault_is_kept(mszoo_command, tmp_path):
+    image, out = save_image(tmp_path / "x.png", 16, 16), tmp_path / "out"
+    models = [tmp_path / name for name in "abc"]
+    for model in models:
+        denoiser().save_pretrained(model)
+    (out / "filters-b.png").mkdir(parents=True)  # where a picture of the second was to go
+    words = ("--data", image, "--sigma", "0.1", "--out", out, "--pixel", "8,8")
+    code, _, err = mszoo_command("evaluate", *models, *words)
+    assert code == 1
+    assert "filters-b.png" in err
+    assert [(model / "evaluation.json").exists() for model in models] == [True, True, False]
+    with (out / "psnr.csv").open() as file:
+        assert [row["model"] for row in csv.DictReader(file)] == ["a", "b"]
+    assert {p.name for p in out.iterdir() if p.is_file()} == {
+        *("psnr.csv", "psnr-noise.png", "psnr-receptive-field.png", "filters-a.png")
+    }
+
+
+@pytest.mark.parametrize("fault", ["results", "pixel", "model"])
+def test_what_will_not_fit_is_found_before_the_first_is_measured(mszoo_command, tmp_path, fault):
+    image, out = save_image(tmp_path / "x.png", 15, 16), tmp_path / "out"
+    denoiser().save_pretrained(tmp_path / "a")
+    denoiser(levels=2).save_pretrained(tmp_path / "b")  # cuts the image to 12x16 for its filters
+    denoiser(channels=2 if fault == "model" else 3).save_pretrained(tmp_path / "c")
+    if fault == "results":
+        (tmp_path / "c" / "evaluation.json").write_text("{}")
+    words = ("--pixel", "14,3") if fault == "pixel" else ()
+    code, said, _ = mszoo_command(
+        *("evaluate", *(tmp_path / name for name in "abc"), "--data", image, "--sigma", "0.1", "--out", out), *words
+    )
+    assert (code, said) == (1, "")
+    assert not out.exists()
+    assert not (tmp_path / "a" / "evaluation.json").exists()
+
+
+def test_results_that_cannot_be_kept_are_told_all_the_same(tmp_path, capsys):
+    found = evaluate(denoiser(), mszoo.create("dataset", "photographs", 1, split="test"), sigmas=[0.1])
+    keep(found, tmp_path / "gone")
+    assert "are not kept in" in capsys.readouterr().err
