@@ -39,11 +39,13 @@ def identity(**options: Any) -> MultiScaleModel:
     return _silent(denoiser(**options))
 
 
-def energy(levels: int = 0, channels: int = 1, head: Any = "anchored", seed: int = 0) -> MultiScaleModel:
-    """A density with fresh weights, in eval mode; anchored to a Gaussian of white pixels unless told otherwise."""
+def energy(levels: int = 0, channels: int = 1, head: Any = None, seed: int = 0) -> MultiScaleModel:
+    """A density with fresh weights, in eval mode: details anchored, the coarsest image by ``head`` (None: anchored)."""
     torch.manual_seed(seed)
-    head = {"name": "anchored", "levels": 0} if head == "anchored" else head
-    return MultiScaleModel.from_config(chain(levels, network(**SMOOTH), head, channels)).eval()
+    anchored = {"name": "anchored", "levels": 0}
+    config = chain(levels, network(**SMOOTH), anchored, channels)
+    config["coarse"] = {**config["coarse"], "head": head or anchored}
+    return MultiScaleModel.from_config(config).eval()
 
 
 def gaussian(levels: int = 0, mean: float = 0.5, variance: float | None = None) -> MultiScaleModel:

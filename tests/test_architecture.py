@@ -73,3 +73,9 @@ def test_delegates_are_one_line():
 
 def test_there_is_no_utils():
     assert not [name for name in modules() if "util" in name]
+
+
+def test_benchmarks_call_the_library_and_not_the_command_line():
+    for path in (Path(__file__).parent / "benchmarks").glob("*.py"):
+        targets = {target for target, _ in imports(ast.parse(path.read_text(encoding="utf-8")))}
+        assert "cli" not in targets, path

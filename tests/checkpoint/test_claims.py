@@ -12,6 +12,7 @@ import pytest
 
 import mszoo
 from mszoo.errors import CheckpointError, UnknownComponentError
+from tests.factories import denoiser
 
 PLUGIN = """
 import mszoo
@@ -22,6 +23,7 @@ def mszoo_components():
 """
 PARTS = """
 from mszoo.bases import OrthogonalBasis
+from tests.factories import denoiser
 
 class Mine(OrthogonalBasis):
     def __init__(self):
@@ -106,8 +108,7 @@ def test_a_disabled_plugin_is_told(checkpoint: tuple[Path, dict[str, str]], tmp_
 
 @pytest.mark.parametrize("components", [3, [3], [{"kind": "basis"}], [{"kind": "basis", "name": "x" * 1000}], {"a": 1}])
 def test_malformed_claims_are_a_clean_error(tmp_path: Path, components: object) -> None:
-    part = {"conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 2}, "head": "denoiser"}
-    mszoo.MultiScaleModel.from_config({"coarse": part}).save_pretrained(tmp_path)
+    denoiser().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "components": components}))
     with pytest.raises(CheckpointError, match="its list of components is malformed"):
@@ -117,8 +118,7 @@ def test_malformed_claims_are_a_clean_error(tmp_path: Path, components: object) 
 def test_a_known_plugin_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:
     with pytest.raises(UnknownComponentError, match="pip install mszoo-timm provides it"):
         mszoo.create("conditioner", "timm/backbone", 1, 0)
-    part = {"conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 2}, "head": "denoiser"}
-    mszoo.MultiScaleModel.from_config({"coarse": part}).save_pretrained(tmp_path)
+    denoiser().save_pretrained(tmp_path)
     text = (tmp_path / "config.json").read_text()
     claim = {"kind": "conditioner", "name": "timm/backbone", "distribution": "mszoo-timm", "version": "0.1"}
     (tmp_path / "config.json").write_text(json.dumps({**json.loads(text), "components": [claim]}))

@@ -14,17 +14,13 @@ import mszoo
 from mszoo import MultiScaleModel
 from mszoo.checkpoint.folder import CONFIG, WEIGHTS, read_config, read_shapes, read_tensors, write
 from mszoo.errors import CheckpointError
+from tests.factories import denoiser
 
 RECIPE = "recipe.yaml"
 
 
 def build(width: int = 4, levels: int = 0) -> MultiScaleModel:
-    part = {
-        "conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "width": width, "depth": 3},
-        "head": "denoiser",
-    }
-    chain = {"basis": "haar", "levels": levels, "detail": part} if levels else {}
-    return MultiScaleModel.from_config({"coarse": part, **chain}).eval()
+    return denoiser(levels, width=width)
 
 
 def save(model: MultiScaleModel, folder: Path, recipe: str = "first") -> None:

@@ -4,27 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-import mszoo
+from tests.factories import denoiser
 
 
 @pytest.fixture(scope="session")
 def grey_model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("grey")
-    save_model(folder, 1)
+    denoiser(levels=2).save_pretrained(folder)
     return folder
-
-
-def save_model(folder: Path, channels: int) -> None:
-    torch.manual_seed(0)
-    part = {
-        "conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4},
-        "head": "denoiser",
-    }
-    config = {"channels": channels, "basis": "haar", "levels": 2, "detail": part, "coarse": part}
-    mszoo.MultiScaleModel.from_config(config).save_pretrained(folder)
 
 
 def save_image(path: Path, *shape: int) -> Path:

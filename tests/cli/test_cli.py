@@ -11,7 +11,7 @@ import mszoo
 from mszoo.cli.evaluate import keep
 from mszoo.data.images import read_image
 from mszoo.evaluation import evaluate
-from tests.cli.conftest import save_image, save_model
+from tests.cli.conftest import save_image
 from tests.factories import denoiser
 
 
@@ -121,7 +121,7 @@ def test_denoise_refusals(mszoo_command, grey_model, tmp_path):
 
 def test_evaluate_keeps_results_with_the_checkpoint(mszoo_command, tmp_path):
     model, images = tmp_path / "model", tmp_path / "images"
-    save_model(model, 3)
+    denoiser(levels=2, channels=3).save_pretrained(model)
     save_image(images / "a.png", 20, 24)
     save_image(images / "b.png", 17, 16, 3)
     for seed in (0, 0, 1):
@@ -201,7 +201,7 @@ def test_numbers_out_of_range(mszoo_command, grey_model, tmp_path, words):
 
 
 def test_what_a_stranger_wrote_does_not_steer_the_terminal(mszoo_command, tmp_path):
-    save_model(tmp_path, 3)
+    denoiser(levels=2, channels=3).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config["model"]["coarse"]["head"] = {"name": "denoiser", "\x1b[2Jwiped": 1}
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -8,21 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-import mszoo
-
-CONDITIONER = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4}
-CONDITIONER |= {"norm": "none", "activation": "gelu", "noise_embedding": True}
+from tests.factories import energy
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("energy")
-    torch.manual_seed(0)
-    config = {"coarse": {"conditioner": CONDITIONER, "head": {"name": "anchored", "basis": "haar", "levels": 1}}}
-    mszoo.MultiScaleModel.from_config(config).save_pretrained(folder)
+    energy(head={"name": "anchored", "basis": "haar", "levels": 1}).save_pretrained(folder)
     return folder
 
 
@@ -63,9 +57,7 @@ def test_table_and_plot(
     "words", [["transformations", "MODEL"], ["denoisers", "MODEL", "MODEL"], ["histogram", "MODEL"]]
 )
 def test_an_image_that_is_too_small_is_skipped(mszoo_command, data: Path, tmp_path: Path, words: list) -> None:
-    scale = {"conditioner": CONDITIONER, "head": {"name": "anchored", "levels": 0}}
-    config = {"coarse": scale, "basis": "haar", "levels": 1, "detail": scale}  # sides are multiples of 2
-    mszoo.MultiScaleModel.from_config(config).save_pretrained(tmp_path / "model")
+    energy(levels=1).save_pretrained(tmp_path / "model")  # sides are multiples of 2
     shutil.copytree(data, tmp_path / "data")
     Image.new("L", (9, 1)).save(tmp_path / "data" / "1b.png")
     given = [w.replace("MODEL", str(tmp_path / "model")) for w in words]

@@ -21,23 +21,13 @@ from mszoo.data import ImageDataset
 from mszoo.errors import ImageSizeError
 from mszoo.evaluation import plots, probabilities, probability, read_likelihoods
 from mszoo.evaluation.probability import cut, large_enough
-
-CONDITIONER = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4}
-CONDITIONER |= {"norm": "none", "activation": "gelu", "noise_embedding": True}
+from tests.factories import gaussian
 
 
 @pytest.fixture
 def model() -> mszoo.MultiScaleModel:
     """A Gaussian about mid-grey, by an anchored head whose network answers nothing."""
-    head = {"name": "anchored", "levels": 0}
-    config = {"coarse": {"conditioner": CONDITIONER, "head": head}}
-    config |= {"basis": "haar", "levels": 1, "detail": {"conditioner": CONDITIONER, "head": head}}
-    made = mszoo.MultiScaleModel.from_config(config).eval()
-    for scale in made.scales:
-        torch.nn.init.zeros_(scale.conditioner.last.weight)  # type: ignore[arg-type]
-    with torch.no_grad():
-        made.coarse.mean.fill_(1.0)  # type: ignore[operator]
-    return made
+    return gaussian(levels=1)
 
 
 class Blank(ImageDataset):

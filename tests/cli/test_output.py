@@ -62,9 +62,7 @@ def test_names_that_no_terminal_can_show(folder: Path, model: Path, tmp_path: Pa
     assert (tmp_path / "most-and-least.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize(
-    "shell", ['"$@" >&- 2>&-', '"$@" >/dev/full', '"$@" | true', '"$@" 2>/dev/full']
-)
+@pytest.mark.parametrize("shell", ['"$@" >&- 2>&-', '"$@" >/dev/full', '"$@" | true', '"$@" 2>/dev/full'])
 def test_nobody_reads(folder: Path, model: Path, tmp_path: Path, shell: str) -> None:
     done = run(
         *("evaluate", model, "--data", folder, "--sigma", "0.1", "--out", tmp_path), shell=f"set -o pipefail; {shell}"

@@ -6,24 +6,14 @@ import itertools
 import torch
 from PIL import Image
 
-import mszoo
 from mszoo.evaluation import comparison, evaluate, plots, psnr_curve, write_csv
 from mszoo.experiments import receptive_fields
 from tests.evaluation.conftest import Images
-
-
-def small_model(field: int = 7, levels: int = 0, channels: int = 1, norm: str = "batch") -> mszoo.MultiScaleModel:
-    torch.manual_seed(field)
-    part = {
-        "conditioner": {"name": "bias_free_cnn", "receptive_field": field, "depth": 6, "width": 6, "norm": norm},
-        "head": "denoiser",
-    }
-    split = {"basis": "db2", "levels": levels, "detail": part} if levels else {}
-    return mszoo.MultiScaleModel.from_config({"channels": channels, **split, "coarse": part}).eval()
+from tests.factories import denoiser
 
 
 def test_models_see_the_same_noisy_images(tmp_path):
-    models = {"flat": small_model(9), "split": small_model(5, levels=1)}
+    models = {"flat": denoiser(receptive_field=9, depth=6), "split": denoiser(levels=1)}
     images, sigmas = Images(torch.rand(1, 16, 20), torch.rand(1, 12, 12)), [0.1, 0.4]
     found = {name: evaluate(model, images, sigmas=sigmas, seed=3) for name, model in models.items()}
     rows = [row for name, model in models.items() for row in comparison(name, model, found[name])]
@@ -43,7 +33,7 @@ def test_models_see_the_same_noisy_images(tmp_path):
 
 
 def test_every_scale_has_its_estimate():
-    model, y = small_model(levels=2), torch.rand(2, 1, 16, 24)
+    model, y = denoiser(levels=2, basis="db2"), torch.rand(2, 1, 16, 24)
     with torch.no_grad():
         scales, denoised = model.denoise_scales(y), model.denoise(y)
     assert [tuple(s.shape) for s in scales] == [(2, 1, 16, 24), (2, 1, 8, 12), (2, 1, 4, 6)]

@@ -5,14 +5,7 @@ import torch
 
 from mszoo.evaluation import psnr, psnr_curve
 from mszoo.experiments.demo import astronaut_face, best_blur
-from mszoo.model import MultiScaleModel
-
-
-def identity_model() -> MultiScaleModel:
-    part = {"conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3}, "head": "denoiser"}
-    model = MultiScaleModel.from_config({"coarse": part}).eval()
-    torch.nn.init.zeros_(model.coarse.conditioner.last.weight)
-    return model
+from tests.factories import identity
 
 
 @pytest.mark.parametrize("error", [1.0, 0.1, 1e-3])
@@ -25,7 +18,7 @@ def test_psnr_of_a_known_error_is_not_clipped_and_per_image(error):
 
 def test_the_identity_gains_nothing_and_the_mean_is_over_images():
     images = [torch.rand(1, 40, 50), torch.rand(1, 64, 64), torch.rand(1, 31, 33)]
-    for row in psnr_curve(identity_model(), images, [0.1, 0.5]):
+    for row in psnr_curve(identity(), images, [0.1, 0.5]):
         assert row.denoised == pytest.approx(row.noisy)
         assert row.noisy == pytest.approx(-20 * torch.log10(torch.tensor(row.sigma)).item(), abs=0.2)
         assert row.images == 3
@@ -33,9 +26,9 @@ def test_the_identity_gains_nothing_and_the_mean_is_over_images():
 
 def test_the_curve_can_be_measured_again():
     images = [torch.rand(1, 16, 16)]
-    first, again = (list(psnr_curve(identity_model(), images, [0.2], seed=s)) for s in (5, 5))
+    first, again = (list(psnr_curve(identity(), images, [0.2], seed=s)) for s in (5, 5))
     assert first == again
-    assert first != list(psnr_curve(identity_model(), images, [0.2], seed=6))
+    assert first != list(psnr_curve(identity(), images, [0.2], seed=6))
 
 
 def test_best_blur_beats_other_widths():

@@ -6,26 +6,15 @@ import pytest
 import torch
 
 import mszoo
+from tests.factories import gaussian
 
 VARIANCE = 0.04
 MEAN = 0.5
 
 
-def gaussian_model(variance: float = VARIANCE) -> mszoo.MultiScaleModel:
-    conditioner = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4}
-    conditioner |= {"norm": "none", "activation": "gelu", "noise_embedding": True}
-    config = {"coarse": {"conditioner": conditioner, "head": {"name": "anchored", "levels": 0}}}
-    made = mszoo.MultiScaleModel.from_config(config).eval()
-    torch.nn.init.zeros_(made.coarse.conditioner.last.weight)  # type: ignore[arg-type]
-    with torch.no_grad():
-        made.coarse.mean.fill_(MEAN)  # type: ignore[operator]
-        made.coarse.low_variance.fill_(variance)  # type: ignore[operator]
-    return made
-
-
-@pytest.fixture
-def gaussian() -> mszoo.MultiScaleModel:
-    return gaussian_model()
+@pytest.fixture(name="gaussian")
+def gaussian_fixture() -> mszoo.MultiScaleModel:
+    return gaussian(mean=MEAN, variance=VARIANCE)
 
 
 @pytest.fixture

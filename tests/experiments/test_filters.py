@@ -3,26 +3,16 @@
 import pytest
 import torch
 
-import mszoo
 from mszoo.errors import ImageSizeError
 from mszoo.experiments.filters import adaptive_filters
-
-
-def small_model(field: int = 7, levels: int = 0, channels: int = 1, norm: str = "batch") -> mszoo.MultiScaleModel:
-    torch.manual_seed(field)
-    part = {
-        "conditioner": {"name": "bias_free_cnn", "receptive_field": field, "depth": 6, "width": 6, "norm": norm},
-        "head": "denoiser",
-    }
-    split = {"basis": "db2", "levels": levels, "detail": part} if levels else {}
-    return mszoo.MultiScaleModel.from_config({"channels": channels, **split, "coarse": part}).eval()
+from tests.factories import denoiser
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_homogeneous_denoiser_applies_its_filters(levels, channels):
     """Along the ray through y the denoiser is linear: a pixel is the inner product of its filter with y."""
-    model, y = small_model(levels=levels, channels=channels).double(), torch.rand(channels, 16, 12).double()
+    model, y = denoiser(levels, channels, "db2").double(), torch.rand(channels, 16, 12).double()
     pixels = [(0, 0), (7, 3), (15, 11)]
     for channel in range(channels):
         filters = adaptive_filters(model, y, pixels, channel=channel)
@@ -34,7 +24,7 @@ def test_a_homogeneous_denoiser_applies_its_filters(levels, channels):
 
 
 def test_filters_agree_with_finite_differences():
-    model, y = small_model(levels=1).double(), torch.rand(1, 12, 12).double()
+    model, y = denoiser(levels=1, basis="db2").double(), torch.rand(1, 12, 12).double()
     (row,) = adaptive_filters(model, y, [(5, 6)])
     step = 1e-6 * torch.randn_like(y)
     with torch.no_grad():
@@ -43,11 +33,11 @@ def test_filters_agree_with_finite_differences():
 
 
 def test_filters_stay_in_the_receptive_field():
-    (row,) = adaptive_filters(small_model(field=7), torch.rand(1, 32, 32), [(16, 16)])
+    (row,) = adaptive_filters(denoiser(receptive_field=7, depth=4), torch.rand(1, 32, 32), [(16, 16)])
     assert (row[0] != 0).nonzero().sub(16).abs().max() <= 3
 
 
 @pytest.mark.parametrize("pixel", [(-1, 0), (0, 12), (16, 0)])
 def test_pixels_outside(pixel):
     with pytest.raises(ImageSizeError, match=f"pixel {pixel[0]},{pixel[1]} is outside"):
-        adaptive_filters(small_model(), torch.rand(1, 16, 12), [pixel])
+        adaptive_filters(denoiser(), torch.rand(1, 16, 12), [pixel])

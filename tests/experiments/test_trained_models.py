@@ -15,8 +15,9 @@ from mszoo.errors import UnsupportedError
 from mszoo.evaluation.plots import plot_histogram
 from mszoo.experiments import denoisers, dimensionality, generalization, histogram, transformations
 from mszoo.experiments.images import batches, decibels, dual_loss, evenly
+from tests.factories import gaussian as known
 
-from .conftest import MEAN, VARIANCE, gaussian_model
+from .conftest import MEAN, VARIANCE
 
 DB = 10 / math.log(10)
 
@@ -72,7 +73,7 @@ def test_sparsity_is_that_of_haar_details() -> None:
 def test_agreement_is_nothing_but_the_difference(
     gaussian: mszoo.MultiScaleModel, images: list[torch.Tensor], tmp_path: Path
 ) -> None:
-    other = gaussian_model(0.09)
+    other = known(variance=0.09)
     rows, values = generalization.agreement(gaussian, other, {"a": images, "b": images[:3]})
     gaps = torch.tensor([exact(x) - exact(x, 0.09) for x in images])
     assert [row.count for row in rows] == [8, 3]
@@ -93,13 +94,13 @@ def test_loss_is_that_of_the_exact_derivatives(gaussian: mszoo.MultiScaleModel) 
     kept = VARIANCE / (VARIANCE + log_t.exp())
     expected = (kept + (1 - (1 - kept) ** 2) / (2 * 256)).mean().item()
     assert dual_loss(gaussian, many) == pytest.approx(expected, abs=0.03)  # 0.01 by the draw of noise levels
-    assert dual_loss(gaussian_model(0.4), many) > dual_loss(gaussian, many) + 0.02
+    assert dual_loss(known(variance=0.4), many) > dual_loss(gaussian, many) + 0.02
 
 
 def test_denoisers_are_held_against_the_best(gaussian: mszoo.MultiScaleModel) -> None:
     generator = torch.Generator().manual_seed(1)
     many = [MEAN + VARIANCE**0.5 * torch.randn(1, 32, 32, generator=generator) for _ in range(16)]
-    rows = denoisers.denoised({"best": gaussian, "wrong": gaussian_model(0.4)}, many, inputs=(60, 15, -15))
+    rows = denoisers.denoised({"best": gaussian, "wrong": known(variance=0.4)}, many, inputs=(60, 15, -15))
     for row in rows:
         t = 10 ** (-row.input / 10)
         best = -10 * math.log10(VARIANCE * t / (VARIANCE + t))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mszoo import MultiScaleModel
 from mszoo.errors import HubError
+from tests.factories import denoiser
 from tests.hub.server import HubServer
 
 REPO = "org/model"
@@ -48,10 +49,7 @@ EVALUATION = {
 
 
 def build(seed: int = 0, width: int = 4, depth: int = 3, receptive_field: int = 5) -> MultiScaleModel:
-    torch.manual_seed(seed)
-    options = {"receptive_field": receptive_field, "width": width, "depth": depth, "norm": "none"}
-    part = {"conditioner": {"name": "bias_free_cnn", **options}, "head": "denoiser"}
-    return MultiScaleModel.from_config({"coarse": part}).eval()
+    return denoiser(seed=seed, receptive_field=receptive_field, width=width, depth=depth, norm="none")
 
 
 def save(model: MultiScaleModel, folder: Path, measured: bool = True) -> Path:

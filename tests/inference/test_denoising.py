@@ -6,22 +6,11 @@ import torch
 import mszoo
 from mszoo.errors import ImageSizeError
 from mszoo.inference import add_noise, denoise_image
+from tests.factories import denoiser
 
 
 def small_model(basis: str = "haar", channels: int = 1, levels: int = 1) -> mszoo.MultiScaleModel:
-    torch.manual_seed(0)
-    part = {
-        "conditioner": {
-            "name": "bias_free_cnn",
-            "receptive_field": 7,
-            "depth": 4,
-            "width": 6,
-            "norm": "none",
-        },
-        "head": "denoiser",
-    }
-    split = {"basis": basis, "levels": levels, "detail": part} if levels else {}
-    return mszoo.MultiScaleModel.from_config({"channels": channels, **split, "coarse": part}).eval().double()
+    return denoiser(levels, channels, basis, receptive_field=7, depth=4, width=6, norm="none").double()
 
 
 @pytest.mark.parametrize("basis", ["haar", "db2"])

@@ -10,8 +10,7 @@ from mszoo.errors import ImageSizeError, MszooError, UnsupportedError
 from mszoo.heads import EnergyHead
 from mszoo.heads.normalization import normalization_constant
 from mszoo.inference import log_prob_scales, normalize
-
-SMOOTH = {"norm": "none", "activation": "gelu", "noise_embedding": True}
+from tests.factories import SMOOTH, energy
 
 
 class WhiteGaussian(EnergyHead):
@@ -33,15 +32,6 @@ def network(channels=1, cond=0):
 def white(missing=0.0, channels=1, **options):
     head = WhiteGaussian(network(channels), missing=missing, **options)
     return mszoo.MultiScaleModel(channels, head).double().eval()
-
-
-def chain(levels, channels=1, head="anchored"):
-    part = {"conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4, **SMOOTH}}
-    anchored = {"name": "anchored", "levels": 0}
-    config = {"channels": channels, "coarse": {**part, "head": head}}
-    if levels:
-        config |= {"basis": "haar", "levels": levels, "detail": {**part, "head": anchored}}
-    return mszoo.MultiScaleModel.from_config(config).eval()
 
 
 def exact(x, mean=0.5, variance=0.1):
@@ -95,7 +85,7 @@ def test_dequantized_nll_bounds_the_code_length_of_a_coarse_density():
 @pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_chain_rule_sums_over_scales(levels, channels):
-    model, x = chain(levels, channels), torch.rand(4, channels, 16, 24)
+    model, x = energy(levels, channels), torch.rand(4, channels, 16, 24)
     parts = log_prob_scales(model, x)
     assert len(parts) == levels + 1
     torch.testing.assert_close(model.log_prob(x), sum(parts))
@@ -106,7 +96,7 @@ def test_the_chain_rule_sums_over_scales(levels, channels):
 
 @pytest.mark.filterwarnings("ignore:the constant")
 def test_a_coarse_scale_without_an_anchor_gets_its_constant():
-    model = chain(1, head="inner_product")
+    model = energy(1, head="inner_product")
     constant = normalize(model, (16, 16))
     assert constant.size == (1, 8, 8)
     assert constant.t == 1e3
@@ -119,7 +109,7 @@ def test_a_coarse_scale_without_an_anchor_gets_its_constant():
 
 @pytest.mark.filterwarnings("ignore:the constant")
 def test_constants_are_kept_in_the_checkpoint_and_forgotten_in_training(tmp_path):
-    model = chain(0, head="inner_product")
+    model = energy(0, head="inner_product")
     first = normalize(model, (8, 8))
     assert model.constants == {(1, 8, 8): first}
     model.save_pretrained(tmp_path)
@@ -131,7 +121,7 @@ def test_constants_are_kept_in_the_checkpoint_and_forgotten_in_training(tmp_path
 
 
 def test_it_works_in_a_users_inference_mode():
-    model, x = chain(1), torch.rand(2, 1, 8, 8)
+    model, x = energy(1), torch.rand(2, 1, 8, 8)
     with torch.inference_mode():
         inside = model.log_prob(x)
     torch.testing.assert_close(inside.clone(), model.log_prob(x))
@@ -149,9 +139,9 @@ def test_models_without_a_density_say_why():
     with pytest.raises(UnsupportedError, match="the head `anchored`"):
         model.nll(torch.rand(1, 1, 8, 8))
     with pytest.raises(ImageSizeError, match="nearest sizes"):
-        chain(2).log_prob(torch.rand(1, 1, 8, 10))
+        energy(2).log_prob(torch.rand(1, 1, 8, 10))
     with pytest.raises(ImageSizeError, match="takes images"):
-        chain(2).log_prob(torch.rand(1, 3, 8, 8))
+        energy(2).log_prob(torch.rand(1, 3, 8, 8))
 
 
 @pytest.mark.filterwarnings("ignore:the constant")
@@ -172,12 +162,12 @@ def test_a_network_of_any_precision_gets_its_constant(dtype):
 
 def test_an_untrained_energy_says_that_its_constant_is_uncertain():
     with pytest.warns(UserWarning, match=r"uncertain by .* at t = 7: the energy was trained too little"):
-        normalization_constant(chain(0, head="inner_product").coarse, (1, 8, 8), t=7.0)
+        normalization_constant(energy(0, head="inner_product").coarse, (1, 8, 8), t=7.0)
 
 
 @pytest.mark.filterwarnings("ignore:the constant")
 def test_other_weights_have_another_constant(tmp_path):
-    model, other = (chain(0, head="inner_product") for _ in range(2))
+    model, other = (energy(head="inner_product", seed=seed) for seed in (0, 1))
     before, after = normalize(model, (8, 8)), normalize(other, (8, 8))
     assert before.value != after.value
     model.load_state_dict(other.state_dict())

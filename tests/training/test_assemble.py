@@ -10,15 +10,11 @@ import mszoo
 from mszoo.errors import CheckpointError, MszooError, RecipeError
 from mszoo.recipe import read_recipe
 from mszoo.training import assemble, check, train
-
-SMALL = [
-    *("training.steps=6", "training.batch_size=2", "training.warmup=0", "training.calibration_batches=2"),
-    *("data.train.crop=16", "data.test=null"),
-]
+from tests.factories import small_run
 
 
 def run(out: Path, *overrides: str) -> Path:
-    train(read_recipe("smoke-denoiser", [*SMALL, *overrides]), out)
+    train(read_recipe("smoke-denoiser", small_run("training.calibration_batches=2", *overrides, steps=6)), out)
     return out
 
 

@@ -16,9 +16,9 @@ import mszoo
 from mszoo.randomness import Draw
 from mszoo.training.gradients import CompiledGradients, EagerGradients
 from mszoo.training.step import Step
+from tests.factories import SMOOTH, chain, network
 
-LOCAL = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4, "norm": "channel"}
-LOCAL |= {"activation": "gelu", "noise_embedding": True}
+LOCAL = network(**SMOOTH | {"norm": "channel"})
 PARTS = {
     "inner_product": ({"name": "unet", "width": 4, "scales": 1}, "dual_score_matching"),
     "anchored": (LOCAL, "dual_score_matching"),
@@ -29,7 +29,7 @@ PARTS = {
 def make(head: str) -> Step:
     conditioner, objective = PARTS[head]
     torch.manual_seed(0)
-    model = mszoo.MultiScaleModel.from_config({"channels": 1, "coarse": {"conditioner": conditioner, "head": head}})
+    model = mszoo.MultiScaleModel.from_config(chain(0, conditioner, head))
     return Step(model, [mszoo.create("objective", objective, noise={"psnr": [40, -10]})])
 
 

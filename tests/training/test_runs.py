@@ -13,19 +13,14 @@ import safetensors.torch
 import torch
 
 import mszoo
+from tests.factories import small_run
 
 # A smoke recipe cut down to seconds: accumulation, clipping, warm-up, EMA and a norm with running statistics are on.
-SMALL = [
-    "training.steps=24",
-    "training.checkpoint_every=5",
-    "training.warmup=4",
-    "training.accumulate=2",
-    "training.clip=100.0",
-    "training.batch_size=4",
-    "training.calibration_batches=3",
-    "data.test=null",
-    "data.train.crop=32",
-]
+SMALL = small_run(
+    *("training.checkpoint_every=5", "training.warmup=4", "training.accumulate=2", "training.clip=100.0"),
+    *("training.batch_size=4", "training.calibration_batches=3", "data.train.crop=32"),
+    steps=24,
+)
 
 
 def command(recipe: str, out: Path, *more: str) -> list[str]:

@@ -21,11 +21,7 @@ from mszoo.training import train
 from mszoo.training.batches import Batches
 from mszoo.training.statistics import fit_heads
 from mszoo.training.step import Step
-
-SMALL = (
-    *("training.steps=2", "training.warmup=0", "training.batch_size=2", "training.calibration_batches=1"),
-    *("data.test=null", "data.train.crop=16", "training.ema=null"),
-)
+from tests.factories import small_run
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +30,7 @@ def _any_algorithm() -> None:
 
 
 def run(out: Path, *overrides: str, resume: bool = False) -> Path:
-    train(read_recipe("smoke-denoiser", [*SMALL, *overrides]), out, resume)
+    train(read_recipe("smoke-denoiser", small_run("training.ema=null", *overrides)), out, resume)
     return out
 
 

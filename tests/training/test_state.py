@@ -13,22 +13,18 @@ import torch
 from mszoo.errors import TrainingError
 from mszoo.recipe import read_recipe
 from mszoo.training import train
-
-SMALL = [
-    *("training.steps=2", "training.warmup=0", "training.batch_size=2", "training.calibration_batches=1"),
-    *("data.test=null", "data.train.crop=16"),
-]
+from tests.factories import small_run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     torch.use_deterministic_algorithms(False)
-    train(read_recipe("smoke-denoiser", SMALL), tmp_path / "run")
+    train(read_recipe("smoke-denoiser", small_run()), tmp_path / "run")
     return tmp_path / "run"
 
 
 def resume(run: Path) -> None:
-    train(read_recipe("smoke-denoiser", [*SMALL, "training.steps=3"]), run, resume=True)
+    train(read_recipe("smoke-denoiser", small_run(steps=3)), run, resume=True)
 
 
 class Payload:
