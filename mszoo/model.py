@@ -156,7 +156,7 @@ class MultiScaleModel(nn.Module):
         Example:
             >>> import mszoo
             >>> [row.receptive_field for row in mszoo.load("photographs-haar-rf13").summary()]
-            [13, 13, 41]
+            [13, 13, None]
         """
         return summarize(self.scales)
 
