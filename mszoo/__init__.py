@@ -10,8 +10,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mszoo.api import create, list_components, list_models, load
+    from mszoo import (
+        bases,
+        conditioners,
+        data,
+        errors,
+        heads,
+        inference,
+        objectives,
+        randomness,
+        testing,
+    )
+    from mszoo.api import create, list_components, list_models, load, train
     from mszoo.errors import MszooError
+    from mszoo.evaluation import evaluate  # type: ignore[attr-defined]
     from mszoo.hooks import hookimpl
     from mszoo.model import MultiScaleModel
     from mszoo.registry import Spec
@@ -19,15 +31,31 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "STABLE",
     "MszooError",
     "MultiScaleModel",
     "Spec",
+    "bases",
+    "conditioners",
     "create",
+    "data",
+    "errors",
+    "evaluate",
+    "heads",
     "hookimpl",
+    "inference",
     "list_components",
     "list_models",
     "load",
+    "objectives",
+    "randomness",
+    "testing",
+    "train",
 ]
+
+STABLE = ("bases", "conditioners", "data", "errors", "heads", "inference", "objectives", "randomness", "testing")
+"""The modules that plugins and programs may import from, besides ``mszoo`` itself: what their ``__all__`` names stays,
+or a release says under another name for a while. All other modules may change without a word."""
 
 # Imported on first use: `import mszoo` and listings need no torch.
 _HOMES = {
@@ -35,14 +63,18 @@ _HOMES = {
     "MultiScaleModel": "mszoo.model",
     "Spec": "mszoo.registry",
     "create": "mszoo.api",
+    "evaluate": "mszoo.evaluation",
     "hookimpl": "mszoo.hooks",
     "list_components": "mszoo.api",
     "list_models": "mszoo.api",
     "load": "mszoo.api",
+    "train": "mszoo.api",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name in STABLE:
+        return importlib.import_module(f"mszoo.{name}")  # which sets the attribute
     if name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
         globals()[name] = value
@@ -51,4 +83,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES, *STABLE})

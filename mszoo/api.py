@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mszoo.discovery import registry
+from mszoo.errors import RecipeError
 from mszoo.registry import natural_order
 
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from mszoo.model import MultiScaleModel
 
-__all__ = ["create", "list_components", "list_models", "load"]
+__all__ = ["create", "list_components", "list_models", "load", "train"]
 
 
 def create(kind: str, name: str, /, *supplied: Any, **options: Any) -> Any:
@@ -58,8 +60,60 @@ def load(
     Raises:
         CheckpointError: no such model, or a folder that is no whole checkpoint.
         HubError: the Hub cannot give it; the message says why, and what to do.
-    """
-    from mszoo.hub import find
-    from mszoo.model import MultiScaleModel
 
-    return MultiScaleModel.from_pretrained(find(name_or_folder, revision), device)
+    Example:
+        >>> import torch
+        >>> model = load("photographs-haar-rf13")
+        >>> model.denoise(torch.rand(1, 1, 30, 40), pad=True).shape
+        torch.Size([1, 1, 30, 40])
+    """
+    from mszoo.checkpoint.reading import read_model
+    from mszoo.hub import find
+
+    return read_model(find(name_or_folder, revision), device)
+
+
+def train(
+    recipe: str | Path, out: str | Path | None = None, *, resume: bool = False, **overrides: Any
+) -> MultiScaleModel:
+    """Train the model of a recipe, as ``mszoo train`` does; see :func:`mszoo.training.train`.
+
+    Args:
+        recipe: a YAML file, or the name of a shipped recipe.
+        out: the run's folder; None: ``runs/`` and the recipe's name.
+        resume: go on from the newest state in that folder, if there is one.
+        overrides: other values for keys of the recipe, the dots of a key's path written as two underscores:
+            ``training__steps=200`` (or ``**{"training.steps": 200}``). A mapping stands in place of all that the key
+            holds.
+
+    Returns:
+        The trained model, in eval mode; its checkpoint is in the folder.
+
+    Raises:
+        RecipeError: the recipe, or an override, has faults.
+        TrainingError: the run cannot start, or its loss grows beyond hope or is no longer finite.
+
+    Example:
+        >>> import mszoo
+        >>> model = mszoo.train("smoke-denoiser", "runs/mine", training__steps=200)  # doctest: +SKIP
+    """
+    from mszoo.recipe import read_recipe
+    from mszoo.training import train as run
+
+    source = read_recipe(recipe, [_assignment(key.replace("__", "."), value) for key, value in overrides.items()])
+    folder = Path("runs") / str(source.values.get("name", "unnamed")) if out is None else Path(out)
+    return run(source, folder, resume)
+
+
+def _assignment(key: str, value: Any) -> str:
+    """As the command line takes it: JSON is YAML."""
+    try:
+        return f"{key}={json.dumps(value, default=_path, allow_nan=False)}"
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"override {key}: a recipe cannot hold {value!r}: {error}") from None
+
+
+def _path(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no number, text, list or mapping")

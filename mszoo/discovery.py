@@ -144,9 +144,11 @@ def _add(into: Registry, plugin: object, distribution: str, version: str) -> tup
     manager.add_hookspecs(Hooks)
     manager.register(plugin)
     manager.check_pending()
-    callers = manager.get_hookcallers(plugin)
-    if not callers:
-        raise TypeError("it implements no hook of mszoo: decorate mszoo_components with @mszoo.hookimpl")
+    callers = manager.get_hookcallers(plugin) or []  # none: it is there for its own functions
+    found = {caller.name for caller in callers}
+    defined = [name for name in vars(Hooks) if name.startswith(f"{GROUP}_") and hasattr(plugin, name)]
+    if unmarked := [name for name in defined if name not in found]:
+        raise TypeError(f"its {unmarked[0]} is no hook yet: decorate it with @mszoo.hookimpl")
     trial, added = into.copy(), []
     for specs in manager.hook.mszoo_components():
         for spec in specs:

@@ -9,6 +9,7 @@ head on the coarsest image. With J = 0 there is no basis, and the coarse head is
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from mszoo.bases import Basis, check_size, pad_to_multiple
+from mszoo.bases import Basis, check_multiple, check_size, pad_to_multiple
 from mszoo.build import build_parts
-from mszoo.errors import ImageSizeError, MszooError, UnsupportedError
+from mszoo.errors import ImageSizeError, MszooError, OptionsError, UnsupportedError
 from mszoo.heads import EnergyHead, Head
 from mszoo.heads.base import per_image
 from mszoo.heads.normalization import Constant
@@ -27,8 +28,10 @@ from mszoo.recipe.schema import ModelConfig
 from mszoo.summary import ScaleSummary, summarize
 
 if TYPE_CHECKING:
-    from mszoo.inference import Operator
+    from mszoo.inference import Operator, Schedule
+    from mszoo.inference.ascent import OnStep
     from mszoo.inference.likelihood import Unit
+    from mszoo.inference.sampling import OnScale
 
 __all__ = ["MultiScaleModel"]
 
@@ -62,6 +65,7 @@ class MultiScaleModel(nn.Module):
         self.constants: dict[tuple[int, int, int], Constant] = {}
         self.largest_t = 1e3  # where an energy's constant is found: within the noise variances it was trained at
         self.folder: Path | None = None  # that it was read from
+        self._has_said_blind = False
 
     # ---- building, saving ------------------------------------------------------------------------------------
 
@@ -104,23 +108,33 @@ class MultiScaleModel(nn.Module):
         return save_model(self, folder, beside)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> MultiScaleModel:
-        """Read a checkpoint folder, in eval mode; see :func:`mszoo.checkpoint.reading.read_model`."""
-        from mszoo.checkpoint.reading import read_model
+    def from_pretrained(
+        cls, name_or_folder: str | Path, device: str | torch.device = "cpu", *, revision: str | None = None
+    ) -> MultiScaleModel:
+        """Same as :func:`mszoo.load`: a packaged model, a checkpoint folder, or a repository of the Hub."""
+        from mszoo.api import load
 
-        return read_model(folder, device)
+        return load(name_or_folder, device, revision=revision)
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        revision: str | None = None,
+        private: bool = False,
+        tag: str | None = None,
+        unmeasured: bool = False,
+    ) -> str:
         """Publish to the Hugging Face Hub; see :func:`mszoo.hub.pushing.push_model`."""
         from mszoo.hub.pushing import push_model
 
-        return push_model(self, repo_id, **options)
+        return push_model(self, repo_id, revision=revision, private=private, tag=tag, unmeasured=unmeasured)
 
     # ---- structure -------------------------------------------------------------------------------------------
 
     @property
     def levels(self) -> int:
-        """J, how often an image is split; both its sides must be multiples of 2^J."""
+        """J, how often an image is split: positions of the wavelet grid repeat after 2^J pixels."""
         return len(self.detail)
 
     @property
@@ -135,8 +149,15 @@ class MultiScaleModel(nn.Module):
 
     @property
     def unit(self) -> int:
-        """What both sides of an image must be multiples of."""
+        """What both sides of an image must be multiples of: 2^J, or more where a network halves its input too."""
         return math.lcm(*(2 ** min(j + 1, self.levels) * h.conditioner.unit for j, h in enumerate(self.scales)))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What its networks compute in. Images of another floating-point type are converted to it, and answers back."""
+        heads = [head for head in self.scales if not getattr(head.conditioner, "converts", False)]
+        found = [p.dtype for head in heads for p in head.parameters() if p.is_floating_point()]
+        return max(found, key=lambda dtype: torch.finfo(dtype).bits, default=torch.float32)
 
     @property
     def reach(self) -> int | None:
@@ -161,8 +182,8 @@ class MultiScaleModel(nn.Module):
         return summarize(self.scales)
 
     def coarse_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the coarsest image of an image. Raises :class:`ImageSizeError` if it cannot be split."""
-        check_size(*size, self.levels)
+        """Height and width of the coarsest image of an image. Raises :class:`ImageSizeError` if it does not fit."""
+        check_multiple(*size, self.unit)
         return size[0] // 2**self.levels, size[1] // 2**self.levels
 
     def train(self, mode: bool = True) -> MultiScaleModel:
@@ -176,6 +197,20 @@ class MultiScaleModel(nn.Module):
         self.constants.clear()
         return super().load_state_dict(*given, **options)
 
+    def prepare(self, x: Tensor, unit: int | None = None) -> Tensor:
+        """An image as the networks take it: checked, and in their floating-point type, :attr:`dtype`.
+
+        Args:
+            x: image (B, C, H, W).
+            unit: what both sides must be multiples of; None: :attr:`unit`.
+
+        Raises:
+            ImageSizeError: no batch of images of this model's channels and of such sides.
+        """
+        self._check(x)
+        check_multiple(x.shape[-2], x.shape[-1], self.unit if unit is None else unit)
+        return x.to(self.dtype)
+
     def decompose(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """Coefficients and condition of every scale, finest first.
 
@@ -186,6 +221,7 @@ class MultiScaleModel(nn.Module):
             For j < J the details (B, 3C, h, w) and the coarser image (B, C, h, w); last the coarsest image and None.
         """
         self._check(x)
+        check_size(x.shape[-2], x.shape[-1], self.levels)
         parts: list[tuple[Tensor, Tensor | None]] = []
         for _ in range(self.levels):
             x, detail = self.basis.analyze(x)  # type: ignore[union-attr]
@@ -198,23 +234,25 @@ class MultiScaleModel(nn.Module):
         """Estimate the clean image, coarse to fine (paper A, algorithm 1).
 
         Args:
-            y: noisy image (B, C, H, W), the clean one in [0, 1].
-            sigma: standard deviation of the noise, a float or (B,); None for a blind model.
-            pad: mirror an image whose sides are not multiples of 2^J, and crop the result.
+            y: noisy image (B, C, H, W), the clean one in [0, 1], in any floating-point type: the networks compute in
+                their own (:attr:`dtype`).
+            sigma: standard deviation of the noise, a float or (B,), for images in [0, 1]: 25/255 where others write
+                25. None for a blind model.
+            pad: mirror an image whose sides are not multiples of :attr:`unit`, and crop the result.
 
         Returns:
-            Denoised image (B, C, H, W).
+            Denoised image (B, C, H, W), in y's type.
 
         Raises:
-            ImageSizeError: wrong number of channels, or sides that need ``pad``.
+            ImageSizeError: no batch of images of this model's channels, or sides that need ``pad``.
+            OptionsError: a sigma that is no noise level.
             UnsupportedError: no sigma, for a model that is not blind.
         """
-        t = self._variance(y, sigma)
-        if pad:
-            self._check(y, split=False)
-            height, width = y.shape[-2:]
-            return self._denoise(pad_to_multiple(y, 2**self.levels), t)[..., :height, :width]
-        return self._denoise(y, t)
+        x = self.prepare(y, 1 if pad else None)
+        t = self._variance(x, sigma)
+        height, width = y.shape[-2:]
+        x = self._denoise(pad_to_multiple(x, self.unit) if pad else x, t)
+        return x[..., :height, :width].to(y.dtype)
 
     def denoise_scales(self, y: Tensor, sigma: float | Tensor | None = None) -> list[Tensor]:
         """Every scale's estimate on the way to :meth:`denoise`, finest first.
@@ -226,29 +264,33 @@ class MultiScaleModel(nn.Module):
         Returns:
             Denoised images x_0 ... x_J in orthonormal units: x_j is (B, C, H / 2^j, W / 2^j), 2^j times local means.
         """
-        return list(self._estimates(y, self._variance(y, sigma)))[::-1]
+        x = self.prepare(y)
+        return [estimate.to(y.dtype) for estimate in self._estimates(x, self._variance(x, sigma))][::-1]
 
     def score(self, y: Tensor, t: float | Tensor) -> Tensor:
-        """Gradient of log p(y | t) at noise variance t, a float or (B,); the shape of y.
+        """Gradient of log p(y | t) at noise variance t, a float or (B,); the shape of y, in float32 or wider.
 
-        For J > 0 it is (denoise(y) - y) / t, the coarse-to-fine estimate, and not exactly a gradient field.
+        For J > 0 it is (denoise(y) - y) / t, the coarse-to-fine estimate, and not exactly a gradient field. It needs
+        t > 0, and so does a head that denoises and has no score of its own.
         """
-        t = _per_image(t, y, "t")
-        if self.levels == 0:
-            self._check(y)
-            return self.coarse.score(y, t)
-        return (self._denoise(y, t) - y) / per_image(t, y)
+        x = self.prepare(y)
+        divided = self.levels > 0 or type(self.coarse).score is Head.score
+        t = _per_image("t", t, x, positive="the score is (denoise(y) - y) / t" if divided else None)
+        score = (self._denoise(x, t) - x) / per_image(t, x) if self.levels else self.coarse.score(x, t)
+        return score.to(_wide(y))
 
     def energy(self, y: Tensor, t: float | Tensor = 0.0) -> Tensor:
-        """-log p(y | t) in nats, (B,), for a single scale with an energy head.
+        """-log p(y | t) in nats, (B,), for a single scale with an energy head; in float32 or wider.
 
         Up to a constant for each size of image, which :meth:`log_prob` adds, unless the head is ``anchored``.
         """
-        return self._energy_head(y).energy(y, _per_image(t, y, "t"))
+        head, x = self._energy_head(), self.prepare(y)
+        return head.energy(x, _per_image("t", t, x)).to(_wide(y))
 
     def time_score(self, y: Tensor, t: float | Tensor) -> Tensor:
         """Derivative of log p(y | t) in the noise variance t, (B,), for a single scale with an energy head."""
-        return self._energy_head(y).time_score(y, _per_image(t, y, "t"))
+        head, x = self._energy_head(), self.prepare(y)
+        return head.time_score(x, _per_image("t", t, x)).to(_wide(y))
 
     def log_prob(self, x: Tensor, unit: Unit = "nats") -> Tensor:
         """log p(x), (B,); see :func:`mszoo.inference.log_prob`."""
@@ -256,29 +298,61 @@ class MultiScaleModel(nn.Module):
 
         return log_prob(self, x, unit)
 
-    def nll(self, x: Tensor, dequantize: bool = False, generator: torch.Generator | None = None) -> Tensor:
+    def nll(self, x: Tensor, dequantize: bool = False, generator: torch.Generator | int | None = None) -> Tensor:
         """Negative log likelihood in bits per dimension, (B,); see :func:`mszoo.inference.nll`."""
         from mszoo.inference import nll
 
         return nll(self, x, dequantize, generator)
 
-    def sample(self, count: int = 1, size: int | tuple[int, int] = 64, **options: Any) -> Tensor:
+    def sample(
+        self,
+        count: int = 1,
+        size: int | tuple[int, int] = 64,
+        *,
+        generator: torch.Generator | int | None = None,
+        coarse: Schedule | None = None,
+        detail: Schedule | None = None,
+        contrast: tuple[float, float] | None = (0.0, 0.8),
+        on_step: OnScale | None = None,
+    ) -> Tensor:
         """Draw images; see :func:`mszoo.inference.sample`."""
         from mszoo.inference import sample
 
-        return sample(self, count, size, **options)
+        return sample(
+            self, count, size, generator=generator, coarse=coarse, detail=detail, contrast=contrast, on_step=on_step
+        )
 
-    def super_resolve(self, low: Tensor, factor: int = 4, **options: Any) -> Tensor:
+    def super_resolve(
+        self,
+        low: Tensor,
+        factor: int = 4,
+        *,
+        mean_of: int = 1,
+        generator: torch.Generator | int | None = None,
+        detail: Schedule | None = None,
+        on_step: OnScale | None = None,
+    ) -> Tensor:
         """Enlarge images; see :func:`mszoo.inference.super_resolve`."""
         from mszoo.inference import super_resolve
 
-        return super_resolve(self, low, factor, **options)
+        return super_resolve(self, low, factor, mean_of=mean_of, generator=generator, detail=detail, on_step=on_step)
 
-    def solve(self, measurement: Tensor, operator: Operator, **options: Any) -> Tensor:
+    def solve(
+        self,
+        measurement: Tensor,
+        operator: Operator,
+        *,
+        mean_of: int = 1,
+        generator: torch.Generator | int | None = None,
+        schedule: Schedule | None = None,
+        on_step: OnStep | None = None,
+    ) -> Tensor:
         """Images that have a measurement and are likely; see :func:`mszoo.inference.solve`."""
         from mszoo.inference import solve
 
-        return solve(self, measurement, operator, **options)
+        return solve(
+            self, measurement, operator, mean_of=mean_of, generator=generator, schedule=schedule, on_step=on_step
+        )
 
     def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """Same as :meth:`denoise`."""
@@ -288,7 +362,13 @@ class MultiScaleModel(nn.Module):
 
     def _variance(self, y: Tensor, sigma: float | Tensor | None) -> Tensor | None:
         if sigma is not None:
-            return _per_image(sigma, y, "sigma").square()
+            values = _per_image("sigma", sigma, y)
+            if self.blind and not self._has_said_blind:
+                self._has_said_blind = True
+                warnings.warn("this model is blind: the sigma that it is given changes nothing", stacklevel=3)
+            elif not self.blind:
+                _doubt(values, y)
+            return values.square()
         if not self.blind:
             raise UnsupportedError(
                 "this model is not blind: give the noise's standard deviation, denoise(y, sigma) "
@@ -309,7 +389,7 @@ class MultiScaleModel(nn.Module):
             x = self.basis.synthesize(x, head.denoise(detail, t, x))  # type: ignore[union-attr]
             yield x
 
-    def _energy_head(self, y: Tensor) -> EnergyHead:
+    def _energy_head(self) -> EnergyHead:
         if self.levels:
             raise UnsupportedError(
                 f"a model of {self.levels} levels has no energy of a noisy image: its chain rule holds for clean "
@@ -320,23 +400,95 @@ class MultiScaleModel(nn.Module):
                 f"the head {type(self.coarse).__name__} has no energy; train a recipe with an energy head "
                 f"(`mszoo components head`)"
             )
-        self._check(y)
         return self.coarse
 
-    def _check(self, x: Tensor, split: bool = True) -> None:
+    def _check(self, x: Tensor) -> None:
+        """Raise :class:`ImageSizeError` unless it is a batch of images of this model's channels."""
+        taken = f"this model takes images (B, {self.channels}, H, W)"
+        if not isinstance(x, Tensor):
+            advice = "; torch.from_numpy(x) makes one, of shape (H, W, C) after .movedim(-1, -3)"
+            raise ImageSizeError(f"{taken}, a torch.Tensor, got {type(x).__name__}{advice}")
         if x.ndim != 4 or x.shape[1] != self.channels:
-            advice = "; a grey model takes a colour image channel by channel" if self.channels == 1 else ""
-            raise ImageSizeError(f"this model takes images (B, {self.channels}, H, W), got {tuple(x.shape)}{advice}")
+            raise ImageSizeError(f"{taken}, got {tuple(x.shape)}{_shape_advice(tuple(x.shape), self.channels)}")
+        if not len(x):
+            raise ImageSizeError(f"{taken}, got an empty batch, {tuple(x.shape)}")
         if not x.is_floating_point():
             raise ImageSizeError(f"images are floating-point tensors in [0, 1], got {x.dtype}; divide by 255?")
-        check_size(x.shape[-2], x.shape[-1], self.levels if split else 0)
 
 
-def _per_image(value: float | Tensor, y: Tensor, name: str) -> Tensor:
-    """A float or (B,) as (B,), checked."""
-    values = torch.as_tensor(value, dtype=y.dtype, device=y.device).reshape(-1)
+def _shape_advice(shape: tuple[int, ...], channels: int) -> str:
+    """How to make a batch of images of another shape."""
+    if len(shape) == 4 and channels == 1:
+        return "; a grey model takes a colour image channel by channel (mszoo.inference.denoise_image does)"
+    if len(shape) in (3, 4) and shape[-1] == channels:
+        return f"; the channels come before height and width: x.movedim(-1, -3){'[None]' if len(shape) == 3 else ''}"
+    if len(shape) == 3 and shape[0] == channels:
+        return "; one image is a batch of one: x[None]"
+    if len(shape) == 2 and channels == 1:
+        return "; one image is a batch of one: x[None, None]"
+    return ""
+
+
+def _wide(y: Tensor) -> torch.dtype:
+    """float32 or wider: a sum of thousands of terms, or a score at little noise, is more than float16 holds."""
+    return torch.promote_types(y.dtype, torch.float32)
+
+
+def _per_image(name: str, value: float | Tensor, y: Tensor, positive: str | None = None) -> Tensor:
+    """A noise level, a float or (B,), as (B,), checked.
+
+    Args:
+        name: in messages; the variance of ``sigma`` must be within the numbers of y's type.
+        value: what a user gave.
+        y: images (B, C, H, W).
+        positive: why it must not be 0; None: it may.
+
+    Raises:
+        OptionsError: no number, not as many as images, negative, not finite, or out of range.
+    """
+
+    def refuse(text: str) -> OptionsError:
+        return OptionsError(name, [((), text)])
+
+    try:
+        values = torch.as_tensor(value, device=y.device).to(y.dtype).reshape(-1)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise refuse(f"should be one number, or one for each image, got {value!r}") from None
     if values.numel() not in (1, len(y)):
-        raise ImageSizeError(f"{name} is one number or one per image ({len(y)}), got {values.numel()} numbers")
-    if not torch.compiler.is_compiling() and not bool((values >= 0).all()):
-        raise ImageSizeError(f"{name} must not be negative, got {values.min().item():g}")
+        raise refuse(f"should be one number, or one for each image ({len(y)}), got {values.numel()} numbers")
+    largest = torch.finfo(y.dtype).max ** (0.5 if name == "sigma" else 1)
+    for number in _numbers(values):
+        if math.isnan(number):
+            raise refuse("is not a number (nan)")
+        if number < 0:
+            raise refuse(f"must not be negative, got {number:g}")
+        if number > largest:
+            raise refuse(f"must be at most {largest:.3g}, got {number:g}")
+        if positive is not None and number == 0:
+            raise refuse(f"must be positive here, got 0: {positive}")
     return values.expand(len(y))
+
+
+def _doubt(sigma: Tensor, y: Tensor) -> None:
+    """Warn of a noise level that images in [0, 1] hardly have: of grey levels, or divided by 255 twice."""
+    numbers = [number for number in _numbers(sigma) if number > 0]
+    if not numbers:
+        return
+    least, most = min(numbers), max(numbers)
+    if most > 2 and any(number < most / 2 for number in _numbers(y.detach().std())):
+        text = f"sigma {most:g} is far above what the image shows: for {most:g} grey levels of 255 it is {most:g}/255"
+    elif least < 1e-3:
+        text = f"sigma {least:g} is below a quarter of a grey level: was it divided by 255 twice, or is it a variance?"
+    else:
+        return
+    warnings.warn(f"{text}; images are in [0, 1] here, and so is their noise", stacklevel=4)
+
+
+def _numbers(values: Tensor) -> list[float]:
+    """The values of a tensor; none where they cannot be looked at: compiled, on no device, or under ``vmap``."""
+    if torch.compiler.is_compiling() or values.is_meta:
+        return []
+    try:
+        return values.detach().reshape(-1).tolist()
+    except RuntimeError:
+        return []

@@ -1,4 +1,10 @@
-"""Random numbers that depend on a key, never on the neighbours in a batch or on the number of processes."""
+"""Random numbers that depend on a key, never on the neighbours in a batch or on the number of processes.
+
+Two words, everywhere. ``generator`` is what a user who draws may give: a ``torch.Generator``, an integer, which means a
+generator with that seed, or None, which means torch's global generator on the CPU, so that ``torch.manual_seed``
+reproduces; nothing else of the global state is touched. ``seed`` is always an integer, with a default, of what should
+come out the same every time: a measurement, the noise of a benchmark.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +14,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+from mszoo.errors import OptionsError
 
 __all__ = ["Draw", "child_generators", "keyed_generator", "normal"]
 
@@ -68,15 +76,28 @@ class Draw:
 
 
 def child_generators(generator: torch.Generator | int | None, count: int) -> list[torch.Generator]:
-    """One generator per image, its seed drawn from the given one (or seed), in order.
+    """One generator per image, its seed drawn from the given one, in order.
 
     Image i draws from its own alone, so it does not depend on how many others there are.
+
+    Args:
+        generator: a torch.Generator, a seed, or None: torch's global generator.
+        count: of images.
+
+    Raises:
+        OptionsError: neither of these, or a seed that torch does not take.
     """
-    if not isinstance(generator, torch.Generator):
-        parent = torch.Generator()
-        _ = parent.seed() if generator is None else parent.manual_seed(generator)
-        generator = parent
-    seeds = torch.randint(2**62, (count,), generator=generator, device=generator.device).tolist()
+    if isinstance(generator, int):
+        try:
+            generator = torch.Generator().manual_seed(generator)
+        except (RuntimeError, ValueError, OverflowError):
+            fault = f"a seed is an integer of at most 64 bits, got {generator}"
+            raise OptionsError("generator", [((), fault)]) from None
+    if generator is not None and not isinstance(generator, torch.Generator):
+        fault = f"should be a torch.Generator, an integer or None, got {type(generator).__name__}"
+        raise OptionsError("generator", [((), fault)])
+    device = "cpu" if generator is None else generator.device
+    seeds = torch.randint(2**62, (count,), generator=generator, device=device).tolist()
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 

@@ -21,7 +21,8 @@ FACE = "mszoo"
 # MultiScaleModel's convenience methods import inside their bodies.
 DELEGATES = {
     ("model", "inference"): {"log_prob", "nll", "sample", "super_resolve", "solve"},
-    ("model", "checkpoint"): {"from_pretrained", "save_pretrained"},
+    ("model", "api"): {"from_pretrained"},
+    ("model", "checkpoint"): {"save_pretrained"},
     ("model", "hub"): {"push_to_hub"},
 }
 

@@ -235,15 +235,31 @@ def test_sizes_that_cannot_be_split_are_refused(height: int, width: int, nearest
         build(2).denoise(torch.rand(1, 1, height, width))
 
 
-@pytest.mark.parametrize("sigma", [-0.1, float("nan"), torch.tensor([0.1, -1.0])], ids=str)
-def test_negative_sigma_is_refused(sigma: float | Tensor) -> None:
-    with pytest.raises(MszooError, match="sigma must not be negative"):
-        build().denoise(torch.rand(2, 1, 8, 8), sigma)
+@pytest.mark.parametrize(
+    ("sigma", "fault"),
+    [
+        (-0.1, "must not be negative, got -0.1"),
+        (torch.tensor([0.1, -1.0]), "must not be negative, got -1"),
+        (float("nan"), r"is not a number \(nan\)"),
+        (float("inf"), "must be at most .* got inf"),
+        (1e30, "must be at most 1.84e\\+19, got 1e\\+30"),
+        (10**400, "should be one number"),
+        ("25", "should be one number, or one for each image, got '25'"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("blind", [True, False])
+def test_what_is_no_noise_level_is_refused(sigma: float | Tensor, fault: str, blind: bool) -> None:
+    model = build(1, noise_embedding=not blind)
+    with pytest.raises(OptionsError, match=f"sigma: {fault}"):
+        model.denoise(torch.rand(2, 1, 8, 8), sigma)
+    with pytest.raises(OptionsError, match="t: "):
+        model.score(torch.rand(2, 1, 8, 8), sigma**2 if sigma == 1e30 else sigma)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_wrong_number_of_sigmas_is_refused(count: int) -> None:
-    with pytest.raises(MszooError, match=rf"sigma is one number or one per image \(2\), got {count}"):
+    with pytest.raises(MszooError, match=rf"sigma: should be one number, or one for each image \(2\), got {count}"):
         build().denoise(torch.rand(2, 1, 8, 8), torch.full((count,), 0.1))
 
 

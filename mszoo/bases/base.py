@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mszoo.errors import ImageSizeError
 from mszoo.registry import Part
 
-__all__ = ["Basis", "check_size", "pad_to_multiple"]
+__all__ = ["Basis", "check_multiple", "check_size", "pad_to_multiple"]
 
 
 class Basis(nn.Module, ABC):
@@ -56,7 +56,17 @@ class Basis(nn.Module, ABC):
 
 def check_size(height: int, width: int, levels: int) -> None:
     """Raise :class:`ImageSizeError`, naming the nearest sizes that work, unless 2^levels divides both sides."""
-    unit = 2**levels
+    check_multiple(height, width, 2**levels, f"cannot be split {levels} times by 2")
+
+
+def check_multiple(height: int, width: int, unit: int, fault: str = "does not fit this model") -> None:
+    """Raise :class:`ImageSizeError`, naming the nearest sizes that work, unless ``unit`` divides both sides.
+
+    Args:
+        height, width: of an image, in pixels.
+        unit: what both must be multiples of.
+        fault: what the message says of an image that is not.
+    """
     if height < 1 or width < 1:
         raise ImageSizeError(f"an image of {height}x{width} pixels is empty")
     if height % unit or width % unit:
@@ -64,8 +74,8 @@ def check_size(height: int, width: int, levels: int) -> None:
         up = [-(-s // unit) * unit for s in (height, width)]
         sizes = " or ".join(dict.fromkeys(f"{h}x{w}" for h, w in (down, up)))
         raise ImageSizeError(
-            f"an image of {height}x{width} pixels cannot be split {levels} times by 2; the nearest sizes that "
-            f"work are {sizes}; crop it, or pad it with mszoo.bases.pad_to_multiple(x, {unit}) (denoise: pad=True)"
+            f"an image of {height}x{width} pixels {fault}: both sides must be multiples of {unit}; the nearest sizes "
+            f"that work are {sizes}; crop it, or pad it with mszoo.bases.pad_to_multiple(x, {unit}) (denoise: pad=True)"
         )
 
 

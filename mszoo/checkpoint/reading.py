@@ -71,7 +71,9 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
             raise RuntimeError(difference(expected, shapes))
         build = MultiScaleModel.from_config if expected is not None else _bounded(shapes)
         model = build(config["model"])
-        model.load_state_dict(checkpoint.read_tensors(folder))
+        tensors = checkpoint.read_tensors(folder)
+        _check_numbers(model, tensors)
+        model.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(
             f"{folder}: weights and {checkpoint.CONFIG} do not match: {_short(error)}"
@@ -79,7 +81,7 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
     model.eval().constants.update((c.size, c) for c in constants)
     model.largest_t = largest_t
     model.folder = folder
-    return model.to(device).eval()
+    return model.to(device, torch.float32).eval()  # whatever a caller's default floating-point type is
 
 
 def expected_shapes(config: dict[str, Any], most: int = _MOST_TENSORS) -> dict[str, tuple[int, ...]] | None:
@@ -151,6 +153,18 @@ def _at_most(tensors: int, elements: float = math.inf) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _check_numbers(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ``RuntimeError`` for integers where the model has fractions (or the reverse), and for NaN and infinity."""
+    for name, own in model.state_dict().items():
+        found = tensors.get(name)
+        if found is None:  # load_state_dict tells
+            continue
+        if found.is_floating_point() != own.is_floating_point() or found.is_complex():
+            raise RuntimeError(f"{name} is of {found.dtype}, where the model has {own.dtype}")
+        if not bool(found.isfinite().all()):
+            raise RuntimeError(f"{name} is not finite: its training diverged, or the file is damaged")
 
 
 def _short(error: Exception) -> str:

@@ -31,7 +31,7 @@ def sample(
 ) -> None:
     """Draw images from a model: 0.png, 1.png, ... and, of several, a contact sheet."""
     import mszoo
-    from mszoo.bases import check_size
+    from mszoo.bases import check_multiple
     from mszoo.data.images import contact_sheet, write_image
     from mszoo.inference import fast
     from mszoo.inference.sampling import COARSE, DETAIL
@@ -41,7 +41,7 @@ def sample(
     detail = schedule(DETAIL, beta=beta, h0=h0, sigma_end=sigma_end)
     height_width = sides(size)
     loaded = fast(mszoo.load(model, device))
-    check_size(*height_width, loaded.levels)
+    check_multiple(*height_width, loaded.unit)
     out.mkdir(parents=True, exist_ok=True)
     with ascending() as show:
         images = draw(loaded, count, height_width, generator=seed, coarse=coarse, detail=detail, on_step=show)

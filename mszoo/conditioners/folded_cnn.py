@@ -36,6 +36,8 @@ class FoldedCNN(Conditioner):
         edge: how the image goes on beyond its edge for the first layer, a mode of :func:`torch.nn.functional.pad`.
     """
 
+    converts = True  # images to its own dtype, and back
+
     def __init__(
         self,
         channels: int,

@@ -63,7 +63,9 @@ def probabilities(
     def measure(batch: list[tuple[int, Tensor]]) -> Iterator[ProbabilityRow]:
         x = torch.stack([image for _, image in batch]).to(device)
         d = x[0].numel()
-        for (i, image), nats in zip(batch, log_prob(model, x).tolist(), strict=True):
+        with torch.no_grad():
+            measured = log_prob(model, x).tolist()
+        for (i, image), nats in zip(batch, measured, strict=True):
             decibels, bits = 10 * nats / (d * math.log(10)), 8 - nats / (d * math.log(2))
             yield ProbabilityRow(images.label(i), image.shape[1], image.shape[2], nats, decibels, bits)
 

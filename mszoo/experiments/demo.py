@@ -49,7 +49,8 @@ def astronaut_demo(model: MultiScaleModel, sigmas: tuple[float, ...] = (0.1, 0.2
     panels = []
     for sigma in sigmas:
         noisy = clean + sigma * torch.from_numpy(unit)
-        panels.append(Panel(sigma, clean, noisy, best_blur(noisy, clean), denoise_image(model, noisy, sigma)))
+        denoised = denoise_image(model, noisy, None if model.blind else sigma)
+        panels.append(Panel(sigma, clean, noisy, best_blur(noisy, clean), denoised))
     return panels
 
 

@@ -34,7 +34,7 @@ def adaptive_filters(
 
     Args:
         model: in eval mode.
-        y: one noisy image (C, H, W) in [0, 1], its sides multiples of 2^J.
+        y: one noisy image (C, H, W) in [0, 1], its sides multiples of ``model.unit``.
         pixels: (row, column) of each denoised pixel.
         sigma: standard deviation of the noise; None for a blind model.
         channel: of the denoised pixels.
@@ -43,7 +43,7 @@ def adaptive_filters(
         One filter for each pixel: (len(pixels), C, H, W).
 
     Raises:
-        ImageSizeError: a pixel outside the image.
+        ImageSizeError: a pixel outside the image, or an image that does not fit the model.
     """
     check_pixels(pixels, (y.shape[1], y.shape[2]))
     pull_back = torch.func.vjp(lambda image: model.denoise(image[None], sigma)[0], y)[1]

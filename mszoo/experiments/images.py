@@ -37,6 +37,7 @@ def batches(images: Sequence[Tensor]) -> Iterator[Tensor]:
             yield torch.stack(same[first : first + size])
 
 
+@torch.no_grad()
 def decibels(model: MultiScaleModel, images: Sequence[Tensor]) -> Tensor:
     """log p of each image in dB per dimension, (n,)."""
     device = next(model.parameters()).device

@@ -15,12 +15,13 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from mszoo.conditioners.base import Conditioner
-from mszoo.errors import IncompatiblePartsError
+from mszoo.errors import IncompatiblePartsError, UnsupportedError
 from mszoo.registry import Part
 
 __all__ = ["EnergyHead", "Head", "no_autocast", "per_image"]
@@ -78,9 +79,9 @@ class Head(nn.Module, ABC):
             batches: clean coefficients (B, C, H, W) and their condition (B, C', H, W), None for the coarsest scale.
         """
 
-    @abstractmethod
+    @final
     def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        """Estimate the clean coefficients, E[x | y, cond].
+        """Estimate the clean coefficients, E[x | y, cond]. A subclass defines :meth:`estimate`, not this.
 
         Args:
             y: noisy coefficients (B, C, H, W).
@@ -89,7 +90,17 @@ class Head(nn.Module, ABC):
 
         Returns:
             Denoised coefficients, the shape of y.
+
+        Raises:
+            UnsupportedError: no t, for a head that is not blind.
         """
+        if t is None and not self.blind:
+            raise UnsupportedError(f"{type(self).__name__} is not blind: give the noise level (sigma, or t)")
+        return self.estimate(y, t, cond)
+
+    @abstractmethod
+    def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
+        """What :meth:`denoise` returns, with its arguments; t is None only if the head says that it is blind."""
 
     def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """Gradient of log p(y | cond, t) in y, by Miyasawa's formula; t > 0. The shape of y."""
@@ -108,6 +119,11 @@ class EnergyHead(Head):
 
     normalized: bool = False
     needs = ("takes_t", "batch_independent", "smooth")
+
+    @property
+    def blind(self) -> bool:
+        """False: an energy depends on the noise level, whatever its network does."""
+        return False
 
     @property
     def receptive_field(self) -> int | None:
@@ -132,10 +148,9 @@ class EnergyHead(Head):
         """Derivative of log p(y | cond, t) in t, (B,); t >= 0."""
         return -torch.func.grad(self._total_energy, argnums=1)(y, t, cond)
 
-    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        """Estimate the clean coefficients: y + t score. See :meth:`Head.denoise`."""
-        if t is None:
-            return self.conditioner(y, t, cond)  # raises: an energy's network is never blind
+    def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
+        """y + t score; see :meth:`Head.estimate`."""
+        assert t is not None  # an energy is not blind
         return y + per_image(t, y) * self.score(y, t, cond)
 
     def _total_energy(self, y: Tensor, t: Tensor, cond: Tensor | None) -> Tensor:

@@ -20,6 +20,6 @@ class Denoiser(Head):
         torch.Size([2, 1, 8, 8])
     """
 
-    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        """See :meth:`Head.denoise`; t is read only by a network that takes it."""
+    def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
+        """See :meth:`Head.estimate`; t is read only by a network that takes it."""
         return y - self.conditioner(y, t, cond).to(y.dtype)

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import math
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from mszoo.heads.base import EnergyHead
 
@@ -60,7 +62,7 @@ def normalization_constant(
     generator, gaps = torch.Generator().manual_seed(seed), []
     together = max(1, _NUMBERS_AT_ONCE // d)
     for first in range(0, draws, together):
-        z = torch.randn(min(together, draws - first), *size, generator=generator).to(weight)
+        z = _normal(min(together, draws - first), size, generator).to(weight)
         energy = head.energy(white / 2 + math.sqrt(variance) * z, torch.full_like(z[:, 0, 0, 0], t)).double()
         gaps.append((z.double().square().flatten(1).sum(1) + d * math.log(2 * math.pi * variance)) / 2 - energy)
     values = torch.cat(gaps)
@@ -72,3 +74,9 @@ def normalization_constant(
             stacklevel=2,
         )
     return found
+
+
+def _normal(count: int, size: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+    """Standard normal images. Drawn by another thread: under ``vmap``, which is a thread's own, torch refuses to draw."""
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(torch.randn, count, *size, generator=generator, dtype=torch.float32).result()

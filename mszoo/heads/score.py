@@ -14,10 +14,10 @@ class Score(Head):
 
     needs = ("takes_t",)
 
-    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        """See :meth:`Head.denoise`."""
-        output = self.conditioner(y, t, cond).to(y.dtype)  # raises without t: the network is not blind
-        return y if t is None else y - per_image(t, y) * output
+    def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
+        """See :meth:`Head.estimate`."""
+        assert t is not None  # its network takes t, and so it is not blind
+        return y - per_image(t, y) * self.conditioner(y, t, cond).to(y.dtype)
 
     def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`Head.score`; t >= 0."""

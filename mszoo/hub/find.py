@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mszoo.errors import CheckpointError, HubError, NotOnHubError, suggest
+from mszoo.errors import CheckpointError, HubError, suggest
+from mszoo.hub.integrity import IntegrityError
 from mszoo.hub.names import HubName, Pin, hub_name, pins
 from mszoo.hub.packaged import packaged_models
 
@@ -16,20 +17,24 @@ def find(name: str | Path, revision: str | None = None) -> Path:
 
     Args:
         name: in this order: a packaged model's name; a folder; a short name that is pinned to a commit of the Hub;
-            ``owner/name`` or ``owner/name@revision`` on the Hub, with or without ``hf-hub:`` before it.
+            ``owner/name`` or ``owner/name@revision`` on the Hub, with or without ``hf-hub:`` before it. A ``Path`` is
+            a folder, whatever its name.
         revision: branch, tag or commit, for models of the Hub.
 
     Raises:
         CheckpointError: none of these; the message lists the closest names.
-        HubError: the Hub cannot give it; see :mod:`mszoo.hub.pulling`.
+        HubError: the Hub cannot give it; see :mod:`mszoo.hub.pulling`. There is no such folder either, it says.
     """
     text, packaged, folder = str(name), packaged_models(), Path(name)
-    local = packaged.get(text) or (folder if _is_folder(folder) else None)
+    local = None if isinstance(name, Path) else packaged.get(text)
+    local = local or (folder if _is_folder(folder) else None)
     if local is not None:
         if revision is not None:
             raise CheckpointError(f"{text!r} is on this machine; revision={revision!r} is for models of the Hub")
         return local
-    found = _on_hub(text, revision) if isinstance(name, str) else None
+    if isinstance(name, Path):
+        raise CheckpointError(f"there is no folder {text!r}{suggest(folder.name, _beside(folder))}")
+    found = _on_hub(text, revision)
     if found is None:
         raise CheckpointError(
             f"no packaged model and no folder {text!r}{suggest(text, [*packaged, *pins()])}; `mszoo models` lists the "
@@ -39,10 +44,21 @@ def find(name: str | Path, revision: str | None = None) -> Path:
 
     try:
         return fetch(*found)
-    except NotOnHubError as error:
-        if text.startswith("hf-hub:"):
+    except IntegrityError:
+        raise
+    except HubError as error:
+        if text.startswith("hf-hub:") or text in pins():
             raise
-        raise NotOnHubError(f"{error}; there is no folder {text!r} here either") from error
+        near = suggest(folder.name, _beside(folder))
+        raise type(error)(f"there is no folder {text!r} here, and as a model of the Hub: {error}{near}") from error
+
+
+def _beside(folder: Path) -> list[str]:
+    """Names of the folders where this one would be."""
+    try:
+        return [path.name for path in folder.parent.iterdir() if path.is_dir()]
+    except (OSError, ValueError):
+        return []
 
 
 def _is_folder(path: Path) -> bool:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mszoo.errors import OptionsError
 from mszoo.heads.base import per_image
 from mszoo.randomness import normal
 
@@ -64,10 +65,12 @@ class Schedule:
     def __post_init__(self) -> None:
         for name in ("h0", "beta"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in (0, 1], got {getattr(self, name)}")
+                raise OptionsError(name, [((), f"must be in (0, 1], got {getattr(self, name)}")])
         for name in ("sigma_0", "sigma_end", "max_steps", "give_up"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+                raise OptionsError(name, [((), f"must be positive, got {getattr(self, name)}")])
+        if not self.floor >= 0:
+            raise OptionsError("floor", [((), f"must not be negative, got {self.floor}")])
 
     def step_size(self, k: int) -> float:
         """h_k, k = 1, 2, ..."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mszoo.errors import ImageSizeError
+from mszoo.inference.arguments import check_whole, without_derivative
 from mszoo.inference.views import denoise_views
 from mszoo.model import MultiScaleModel
 from mszoo.randomness import keyed_generator
@@ -15,11 +16,11 @@ __all__ = ["add_noise", "denoise_image"]
 
 def add_noise(x: Tensor, sigma: float, seed: int, index: int) -> Tensor:
     """White noise of standard deviation sigma on images (B, C, H, W); it depends on (seed, index) alone."""
-    noise = torch.randn(x.shape, generator=keyed_generator(seed, index))
+    noise = torch.randn(x.shape, generator=keyed_generator(seed, index), dtype=torch.float32)
     return x + sigma * noise.to(x)
 
 
-@torch.no_grad()
+@without_derivative("y", "model.denoise(y, sigma, pad=True), which has one")
 def denoise_image(
     model: MultiScaleModel,
     y: Tensor,
@@ -27,11 +28,12 @@ def denoise_image(
     tile: int | None = 768,
     views: int = 1,
 ) -> Tensor:
-    """Denoise images of any size and, for a grey model, of any number of channels.
+    """Denoise images of any size and, for a grey model, of any number of channels. It has no derivative.
 
     Args:
         model: in eval mode.
-        y: noisy images (B, C, H, W), the clean ones in [0, 1]. A grey model takes each channel as an image.
+        y: noisy images (B, C, H, W), the clean ones in [0, 1], in any floating-point type. A grey model
+            takes each channel as an image.
         sigma: standard deviation of the noise, a float or (B,); None for a blind model.
         tile: side in pixels of the tiles a larger image is cut into, to bound the memory; None: never cut. Each tile
             sees as far around itself as the model reaches, so that tiles do not show (but for the image's border with
@@ -41,13 +43,16 @@ def denoise_image(
             as many times the work; see :func:`mszoo.inference.views.denoise_view`.
 
     Returns:
-        Denoised images (B, C, H, W).
+        Denoised images (B, C, H, W), in y's type.
 
     Raises:
         ImageSizeError: another number of channels than the model's, unless the model is grey.
+        OptionsError: a sigma that is no noise level; ``tile`` or ``views`` below 1.
+        UnsupportedError: y requires a gradient.
     """
-    batch, channels, height, width = y.shape
-    if channels != model.channels:
+    check_whole("denoise_image", views=views, tile=1 if tile is None else tile)
+    if isinstance(y, Tensor) and y.ndim == 4 and y.shape[1] not in (0, model.channels):
+        batch, channels, height, width = y.shape
         if model.channels != 1:
             raise ImageSizeError(
                 f"this model takes {model.channels} channels, the image has {channels}; convert the image"
@@ -56,16 +61,17 @@ def denoise_image(
             sigma = sigma.reshape(batch).repeat_interleave(channels)
         planes = denoise_image(model, y.reshape(batch * channels, 1, height, width), sigma, tile, views)
         return planes.reshape(y.shape)
+    x, height, width = model.prepare(y, 1), y.shape[-2], y.shape[-1]
     reach = model.reach
     if tile is None or reach is None or max(height, width) <= tile + 2 * reach:
-        return denoise_views(model, y, sigma, views)
-    unit = 2**model.levels
+        return denoise_views(model, x, sigma, views).to(y.dtype)
+    unit = model.unit
     side, margin = max(unit, tile // unit * unit), -(-reach // unit) * unit
     result = torch.empty_like(y)
     for top in range(0, height, side):
         for left in range(0, width, side):
             first_row, first_column = max(0, top - margin), max(0, left - margin)
-            around = y[..., first_row : top + side + margin, first_column : left + side + margin]
+            around = x[..., first_row : top + side + margin, first_column : left + side + margin]
             part = denoise_views(model, around, sigma, views)[..., top - first_row :, left - first_column :]
             bottom, right = min(top + side, height), min(left + side, width)
             result[..., top:bottom, left:right] = part[..., : bottom - top, : right - left]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mszoo.errors import ImageSizeError, UnsupportedError
+from mszoo.inference.arguments import check_whole, without_derivative
 from mszoo.inference.ascent import OnStep, Schedule, ascend
 from mszoo.inference.operators import Operator
 from mszoo.inference.views import denoise_view, denoise_views
@@ -17,7 +18,7 @@ __all__ = ["SOLVE", "solve"]
 SOLVE = Schedule(h0=0.3, beta=0.05, floor=0.01, annealed=True)
 
 
-@torch.no_grad()
+@without_derivative("measurement", "the derivative of a loss with model.denoise in it")
 def solve(
     model: MultiScaleModel,
     measurement: Tensor,
@@ -25,10 +26,10 @@ def solve(
     *,
     mean_of: int = 1,
     generator: torch.Generator | int | None = None,
-    schedule: Schedule = SOLVE,
+    schedule: Schedule | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Images that have the measurement and are likely under the model.
+    """Images that have the measurement and are likely under the model. It has no derivative.
 
     The ascent of :mod:`mszoo.inference.ascent` in the image, where the part that was measured is set and the rest
     follows the whole coarse-to-fine denoiser: d = (1 - M M^T) f(y) + M (m - M^T y), f(y) = denoise(y) - y. The noise
@@ -38,19 +39,34 @@ def solve(
 
     Args:
         model: blind, in eval mode; :func:`mszoo.inference.fast` makes it faster.
-        measurement: (B, ...), as ``operator.forward`` gives it.
+        measurement: (B, ...), as ``operator.forward`` gives it, in any floating-point type.
         operator: the measurement.
         mean_of: 1 gives a sample; more gives the mean of as many, which has the smaller error.
-        generator: a torch.Generator or a seed.
-        schedule: with beta = 1 no noise is added on the way: faster, and several dB worse where pixels are missing.
+        generator: a torch.Generator, a seed, or None: torch's global generator.
+        schedule: None: :data:`SOLVE`; with beta = 1 no noise is added on the way: faster, and several dB worse where
+            pixels are missing.
         on_step: called with the step, the images and their noise estimates.
 
     Returns:
         Images (B, C, H, W); their measurement is the given one (up to the frequencies a blur loses).
+
+    Raises:
+        ImageSizeError: a measurement that is not of this operator, or not of images of this model's channels.
+        OptionsError: ``mean_of`` below 1.
+        UnsupportedError: a model that is not blind, or a measurement that requires a gradient.
     """
+    check_whole("solve", mean_of=mean_of)
+    schedule = SOLVE if schedule is None else schedule
     if not model.blind:
         raise UnsupportedError("solving estimates the noise level from a blind denoiser; this model needs sigma")
-    m = measurement.repeat_interleave(mean_of, 0)
+    if not isinstance(measurement, Tensor) or not measurement.is_floating_point() or not measurement.numel():
+        given = (
+            f"{tuple(measurement.shape)} of {measurement.dtype}"
+            if isinstance(measurement, Tensor)
+            else type(measurement).__name__
+        )
+        raise ImageSizeError(f"a measurement is a floating-point tensor (B, ...), one for each image, got {given}")
+    m = measurement.to(model.dtype).repeat_interleave(mean_of, 0)
     known = operator.pseudo_inverse(m)
     if known.ndim != 4 or known.shape[1] != model.channels:
         raise ImageSizeError(
@@ -66,4 +82,4 @@ def solve(
     mean = half - operator.pseudo_inverse(operator.forward(half)) + known
     start = mean + schedule.sigma_0 * normal(mean, generators)
     images = ascend(direction, start, schedule, generators, 1.0, on_step)
-    return images.unflatten(0, (len(measurement), mean_of)).mean(1)
+    return images.unflatten(0, (len(measurement), mean_of)).mean(1).to(measurement.dtype)

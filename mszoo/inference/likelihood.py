@@ -17,6 +17,7 @@ from mszoo.errors import OptionsError, UnsupportedError
 from mszoo.heads import EnergyHead
 from mszoo.heads.normalization import Constant, normalization_constant
 from mszoo.model import MultiScaleModel
+from mszoo.randomness import child_generators
 
 __all__ = ["Unit", "has_density", "log_prob", "log_prob_scales", "nll", "normalize"]
 
@@ -35,7 +36,7 @@ def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
 
     Raises:
         UnsupportedError: a head that has no energy, or a conditional one whose constant would depend on the condition.
-        ImageSizeError: sides that cannot be split.
+        ImageSizeError: sides that are no multiples of ``model.unit``.
     """
     for j, head in enumerate(model.scales):
         if not isinstance(head, EnergyHead):
@@ -62,7 +63,6 @@ def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
     return found
 
 
-@torch.no_grad()
 def log_prob_scales(model: MultiScaleModel, x: Tensor) -> list[Tensor]:
     """log p of every scale's coefficients given the coarser image, finest first, (B,) in nats each.
 
@@ -72,21 +72,26 @@ def log_prob_scales(model: MultiScaleModel, x: Tensor) -> list[Tensor]:
 
     Raises:
         UnsupportedError: see :func:`normalize`.
-        ImageSizeError: wrong number of channels, or sides that cannot be split.
+        ImageSizeError: wrong number of channels, or sides that are no multiples of ``model.unit``.
     """
-    parts = model.decompose(x)
+    wide, x = torch.promote_types(x.dtype, torch.float32), model.prepare(x)
     constant = normalize(model, (x.shape[-2], x.shape[-1])).value
     zero = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-    energies = [head.energy(c, zero, cond) for head, (c, cond) in zip(model.scales, parts, strict=True)]  # type: ignore[attr-defined]
+    scales = zip(model.scales, model.decompose(x), strict=True)
+    energies = [head.energy(c, zero, cond).to(wide) for head, (c, cond) in scales]  # type: ignore[attr-defined]
     return [*(-u for u in energies[:-1]), -energies[-1] - constant]
 
 
 def log_prob(model: MultiScaleModel, x: Tensor, unit: Unit = "nats") -> Tensor:
-    """log p(x), a density over images in [0, 1]^d, (B,).
+    """log p(x), a density over images in [0, 1]^d, (B,), in float32 or wider.
+
+    It has a derivative in x, the score at t = 0, also by :mod:`torch.func`; where none is wanted, ``torch.no_grad``
+    saves its memory. The constant of a head that is not ``normalized`` is a number: a derivative in the weights lacks
+    its part, and is no gradient of the likelihood.
 
     Args:
         model: with an energy head at every scale.
-        x: images (B, C, H, W) in [0, 1].
+        x: images (B, C, H, W) in [0, 1], in any floating-point type.
         unit: ``nats``, or ``dB/dim``: 10 log10 of the density per dimension, a scale that does not grow with the image.
 
     Raises:
@@ -100,7 +105,7 @@ def log_prob(model: MultiScaleModel, x: Tensor, unit: Unit = "nats") -> Tensor:
 
 
 def nll(
-    model: MultiScaleModel, x: Tensor, dequantize: bool = False, generator: torch.Generator | None = None
+    model: MultiScaleModel, x: Tensor, dequantize: bool = False, generator: torch.Generator | int | None = None
 ) -> Tensor:
     """Negative log likelihood of 8-bit images in bits per dimension, (B,); smaller is better.
 
@@ -113,10 +118,12 @@ def nll(
         model: with an energy head at every scale.
         x: images (B, C, H, W), multiples of 1/255.
         dequantize: add noise uniform in [-1/510, 1/510].
-        generator: of that noise.
+        generator: of that noise: a torch.Generator, a seed, or None: torch's global generator. Image i draws its own.
     """
     bits = 8.0
     if dequantize:
-        noise = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=generator.device if generator else None)
-        x, bits = x + (noise.to(x.device) - 0.5) / 255, math.log2(255)
+        model.prepare(x)  # for its errors
+        rows = [torch.rand(x.shape[1:], generator=g, dtype=torch.float32) for g in child_generators(generator, len(x))]
+        x, bits = x.to(torch.promote_types(x.dtype, torch.float32)), math.log2(255)
+        x = x + (torch.stack(rows).to(x) - 0.5) / 255
     return bits - log_prob(model, x) / (x[0].numel() * math.log(2))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from mszoo.bases import Basis, check_size
-from mszoo.errors import ImageSizeError, UnsupportedError
+from mszoo.errors import ImageSizeError, OptionsError, UnsupportedError
 
 __all__ = ["Blur", "Inpainting", "Operator", "RandomProjections", "SuperResolution"]
 
@@ -40,9 +41,14 @@ class Inpainting(Operator):
 
     Args:
         mask: (H, W) or (C, H, W), true where the pixel is known.
+
+    Raises:
+        ImageSizeError: a mask of another shape; or later, an image or a measurement of another size than the mask.
     """
 
     def __init__(self, mask: Tensor) -> None:
+        if mask.ndim not in (2, 3) or not mask.numel():
+            raise ImageSizeError(f"a mask is (H, W) or (C, H, W), got {tuple(mask.shape)}")
         self.mask = mask.bool()
 
     @classmethod
@@ -53,6 +59,7 @@ class Inpainting(Operator):
         return cls((order < _count(fraction, height * width)).reshape(height, width))
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        _check_shape(x, self.mask.shape, "images")
         return torch.where(self.mask.to(x.device), x, 0)
 
     def adjoint(self, m: Tensor) -> Tensor:  # noqa: D102
@@ -69,6 +76,10 @@ class RandomProjections(Operator):
         shape: (C, H, W) of the images.
         fraction: of coefficients kept, in (0, 1].
         seed: of signs and selection.
+
+    Raises:
+        OptionsError: another fraction.
+        ImageSizeError: later, images or measurements of another shape.
     """
 
     def __init__(self, shape: tuple[int, int, int], fraction: float, seed: int = 0) -> None:
@@ -78,9 +89,11 @@ class RandomProjections(Operator):
         self.kept = torch.randperm(total, generator=generator)[: _count(fraction, total)].sort().values
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        _check_shape(x, self.shape, "images")
         return _dct(x.flatten(1) * self.signs.to(x))[:, self.kept.to(x.device)]
 
     def adjoint(self, m: Tensor) -> Tensor:  # noqa: D102
+        _check_shape(m, (len(self.kept),), "measurements")
         full = m.new_zeros(len(m), len(self.signs)).index_copy(1, self.kept.to(m.device), m)
         return (_inverse_dct(full) * self.signs.to(m)).unflatten(1, self.shape)
 
@@ -92,9 +105,15 @@ class Blur(Operator):
         kernel: (h, w), its centre at (h // 2, w // 2).
         size: (H, W) of the images.
         tolerance: frequencies whose gain is below this fraction of the largest count as not measured.
+
+    Raises:
+        ImageSizeError: a kernel larger than the images; or later, images of another size.
+        OptionsError: a kernel that is no matrix of finite numbers, or 0 everywhere.
     """
 
     def __init__(self, kernel: Tensor, size: tuple[int, int], tolerance: float = 0.05) -> None:
+        if kernel.ndim != 2 or not bool(kernel.isfinite().all()) or not bool(kernel.any()):
+            raise OptionsError("Blur", [(("kernel",), "should be (h, w), of finite numbers that are not all 0")])
         if kernel.shape[0] > size[0] or kernel.shape[1] > size[1]:
             raise ImageSizeError(f"a kernel of {tuple(kernel.shape)} does not fit images of {size}")
         padded = torch.zeros(size, dtype=torch.float64)
@@ -107,7 +126,11 @@ class Blur(Operator):
 
     @classmethod
     def gaussian(cls, width: float, size: tuple[int, int], tolerance: float = 0.05) -> Blur:
-        """A Gaussian kernel of that standard deviation in pixels, cut at four of them."""
+        """A Gaussian kernel of that standard deviation in pixels (more than 0), cut at four of them."""
+        if not 0 < width < math.inf:
+            raise OptionsError(
+                "Blur.gaussian", [(("width",), f"should be more than 0 pixels, and finite, got {width}")]
+            )
         reach = min(math.ceil(4 * width), (min(size) - 1) // 2)
         line = torch.exp(-torch.arange(-reach, reach + 1, dtype=torch.float64).square() / (2 * width**2))
         kernel = torch.outer(line, line)
@@ -124,6 +147,7 @@ class Blur(Operator):
         return self._filter(m, self.inverse)
 
     def _filter(self, x: Tensor, gain: Tensor) -> Tensor:
+        _check_shape(x, self.size, "images")
         transformed = torch.fft.rfft2(x) * gain.to(device=x.device, dtype=torch.promote_types(x.dtype, torch.cfloat))
         return torch.fft.irfft2(transformed, s=self.size)
 
@@ -140,9 +164,9 @@ class SuperResolution(Operator):
     """
 
     def __init__(self, basis: Basis, factor: int) -> None:
+        if not isinstance(factor, int) or factor < 2 or factor & (factor - 1):
+            raise UnsupportedError(f"the factor is a whole number, a power of two, 2 or more, got {factor!r}")
         self.basis, self.factor, self.levels = basis, factor, factor.bit_length() - 1
-        if factor < 2 or factor != 2**self.levels:
-            raise UnsupportedError(f"the factor is a power of two, 2 or more, got {factor}")
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         check_size(x.shape[-2], x.shape[-1], self.levels)
@@ -163,9 +187,18 @@ class SuperResolution(Operator):
         return low
 
 
+def _check_shape(x: Tensor, shape: Sequence[int], what: str) -> None:
+    """Raise :class:`ImageSizeError` unless the last dimensions are these; images are (B, C, H, W)."""
+    dimensions = 4 if what == "images" else 1 + len(shape)
+    if x.ndim != dimensions or tuple(x.shape[-len(shape) :]) != tuple(shape):
+        batch = ("B", "C")[: dimensions - len(shape)]
+        taken = ", ".join(map(str, (*batch, *shape)))
+        raise ImageSizeError(f"this operator takes {what} of shape ({taken}), got {tuple(x.shape)}")
+
+
 def _count(fraction: float, total: int) -> int:
     if not 0 < fraction <= 1:
-        raise ValueError(f"the fraction must be in (0, 1], got {fraction}")
+        raise OptionsError("fraction", [((), f"must be in (0, 1], got {fraction}")])
     return max(1, round(fraction * total))
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from mszoo.bases import check_size
-from mszoo.errors import ImageSizeError, UnsupportedError
+from mszoo.bases import check_multiple
+from mszoo.errors import UnsupportedError
 from mszoo.heads.base import Head, per_image
+from mszoo.inference.arguments import check_whole, without_derivative
 from mszoo.inference.ascent import OnStep, Schedule, ascend
 from mszoo.inference.operators import SuperResolution
 from mszoo.model import MultiScaleModel
@@ -30,8 +32,8 @@ def sample(
     size: int | tuple[int, int] = 64,
     *,
     generator: torch.Generator | int | None = None,
-    coarse: Schedule = COARSE,
-    detail: Schedule = DETAIL,
+    coarse: Schedule | None = None,
+    detail: Schedule | None = None,
     contrast: tuple[float, float] | None = (0.0, 0.8),
     on_step: OnScale | None = None,
 ) -> Tensor:
@@ -40,34 +42,39 @@ def sample(
     Args:
         model: in eval mode; :func:`mszoo.inference.fast` makes it faster.
         count: how many.
-        size: side, or (height, width), in pixels; multiples of 2^J.
-        generator: a torch.Generator or a seed. Image i is the same whatever ``count`` is.
-        coarse: how the coarsest image is drawn.
-        detail: how the details of every scale are drawn, given the finished coarser image.
+        size: side, or (height, width), in pixels; multiples of ``model.unit``.
+        generator: a torch.Generator, a seed, or None: torch's global generator. Image i is the same whatever
+            ``count`` is.
+        coarse: how the coarsest image is drawn; None: :data:`COARSE`.
+        detail: how the details of every scale are drawn, given the finished coarser image; None: :data:`DETAIL`.
         contrast: range of local means to which each generated coarsest image is stretched: models trained with random
             intensities draw images of little contrast. None: leave it. A model without a basis is never stretched.
         on_step: called with the scale, the step, that scale's coefficients and their noise levels.
 
     Returns:
-        Images (count, C, H, W), in [0, 1] but for little overshoots.
+        Images (count, C, H, W), in [0, 1] but for little overshoots, in the model's floating-point type.
 
     Raises:
-        ImageSizeError: a size that cannot be split J times.
+        ImageSizeError: a size that is no multiple of ``model.unit``.
+        OptionsError: ``count`` or a side below 1.
+        UnsupportedError: a model that is not blind.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    check_size(height, width, model.levels)
+    check_whole("sample", count=count, size=height)
+    check_whole("sample", size=width)
+    check_multiple(height, width, model.unit)
     generators = child_generators(generator, count)
     reference = next(model.parameters())
     unit, levels = 2**model.levels, model.levels
     shape = (count, model.channels, height // unit, width // unit)
-    empty = torch.zeros(shape, device=reference.device)
-    low = _draw(model.coarse, empty, None, coarse, generators, unit, _of_scale(on_step, levels))
+    empty = torch.zeros(shape, device=reference.device, dtype=model.dtype)
+    low = _draw(model.coarse, empty, None, coarse or COARSE, generators, unit, _of_scale(on_step, levels))
     if contrast is not None and levels:
         low = _stretch(low, contrast[0] * unit, contrast[1] * unit)
-    return _refine(model, low, levels, detail, generators, on_step)
+    return _refine(model, low, levels, detail or DETAIL, generators, on_step)
 
 
-@torch.no_grad()
+@without_derivative("low", "mszoo.inference.downsample and model.denoise, which have one")
 def super_resolve(
     model: MultiScaleModel,
     low: Tensor,
@@ -75,27 +82,31 @@ def super_resolve(
     *,
     mean_of: int = 1,
     generator: torch.Generator | int | None = None,
-    detail: Schedule = DETAIL,
+    detail: Schedule | None = None,
     on_step: OnScale | None = None,
 ) -> Tensor:
-    """Enlarge images by drawing the details of the finer scales (paper A, algorithm 3).
+    """Enlarge images by drawing the details of the finer scales (paper A, algorithm 3). It has no derivative.
 
     Args:
         model: with at least log2(factor) levels, in eval mode.
-        low: images (B, C, h, w) in [0, 1], as :func:`downsample` makes them.
+        low: images (B, C, h, w) in [0, 1], in any floating-point type, as :func:`downsample` makes them.
         factor: a power of two, 2 to 2^J.
         mean_of: 1 gives a sample, sharp; more gives the mean of as many samples, which estimates the conditional mean
             and has the smaller error.
-        generator: a torch.Generator or a seed.
-        detail: how the details are drawn.
+        generator: a torch.Generator, a seed, or None: torch's global generator.
+        detail: how the details are drawn; None: :data:`DETAIL`.
         on_step: see :func:`sample`.
 
     Returns:
         Images (B, C, factor h, factor w), whose low-pass is the given one exactly.
 
     Raises:
-        UnsupportedError: a factor that is no power of two, or more than the model has levels for.
+        UnsupportedError: a factor that is no power of two, or more than the model has levels for; low requires a
+            gradient.
+        ImageSizeError: images of other channels, or whose sides do not fit the networks.
+        OptionsError: ``mean_of`` below 1.
     """
+    check_whole("super_resolve", mean_of=mean_of)
     if model.basis is None:
         raise UnsupportedError("this model has no basis, and so no finer scales to draw")
     levels = SuperResolution(model.basis, factor).levels
@@ -103,12 +114,13 @@ def super_resolve(
         raise UnsupportedError(
             f"this model of {model.levels} levels enlarges by at most {2**model.levels}, not by {factor}"
         )
-    if low.ndim != 4 or low.shape[1] != model.channels:
-        raise ImageSizeError(f"this model takes images (B, {model.channels}, h, w), got {tuple(low.shape)}")
+    # of the large image: what the networks of the finer scales need
+    unit = math.lcm(*(2 ** (j + 1) * head.conditioner.unit for j, head in enumerate(model.scales[:levels])))
+    known = model.prepare(low, unit // math.gcd(unit, factor))
     generators = child_generators(generator, len(low) * mean_of)
-    start = (factor * low).repeat_interleave(mean_of, 0)
-    images = _refine(model, start, levels, detail, generators, on_step)
-    return images.unflatten(0, (len(low), mean_of)).mean(1)
+    start = (factor * known).repeat_interleave(mean_of, 0)
+    images = _refine(model, start, levels, detail or DETAIL, generators, on_step)
+    return images.unflatten(0, (len(low), mean_of)).mean(1).to(low.dtype)
 
 
 def downsample(model: MultiScaleModel, x: Tensor, factor: int) -> Tensor:

@@ -29,14 +29,15 @@ def denoise_view(model: MultiScaleModel, y: Tensor, sigma: float | Tensor | None
     Returns:
         Denoised images (B, C, H, W), not shifted or mirrored.
     """
+    dtype, y = y.dtype, model.prepare(y, 1)
     height, width = y.shape[-2:]
     period = 2**model.levels
     position, again = view % period**2, view // period**2
     top, left = position % period, (position + position // period) % period
-    y = pad_to_multiple(y, period, (top, left))
+    y = pad_to_multiple(y, model.unit, (top, left))
     mirrored = (position + again) % 2 == 1  # what is padded, so that the grid stays where it was
     x = model.denoise(y.flip(-1), sigma).flip(-1) if mirrored else model.denoise(y, sigma)
-    return x[..., top : top + height, left : left + width]
+    return x[..., top : top + height, left : left + width].to(dtype)
 
 
 def denoise_views(model: MultiScaleModel, y: Tensor, sigma: float | Tensor | None, views: int) -> Tensor:

@@ -74,7 +74,7 @@ def test_404_no_such_repository(hub: HubServer, token: str, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     message = refusal(lambda: mszoo.load("org/modle"))
     assert f"{hub.url} has no model 'org/modle', or it is private" in message
-    assert message.endswith("; there is no folder 'org/modle' here either")
+    assert message.startswith("there is no folder 'org/modle' here, and as a model of the Hub: ")
     if token == "hf_read":  # who may not see it is told the same
         assert refusal(lambda: pull("org/secret")) == refusal(lambda: pull("org/modle")).replace("modle", "secret")
 

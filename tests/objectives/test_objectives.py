@@ -204,7 +204,7 @@ class Oracle(Head):
         super().__init__(BiasFreeCNN(answer.shape[1], receptive_field=5, width=1, depth=2))
         self.answer, self.error = answer, error
 
-    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+    def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
         return self.answer + self.error
 
 

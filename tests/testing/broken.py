@@ -194,12 +194,12 @@ class StrandedNetwork(Small):
 
 
 class Rounding(Head):
-    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+    def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
         return (y - self.conditioner(y, t, cond)).float()
 
 
 class DoubledScore(Rounding):
-    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+    def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
         return y - self.conditioner(y, t, cond)
 
     def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
@@ -228,8 +228,8 @@ class ModeBound(InnerProductEnergy):
 
 
 class CentringHead(DoubledScore):
-    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        return super().denoise(y, t, cond) + 0.1 * y.mean(0, keepdim=True)
+    def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
+        return super().estimate(y, t, cond) + 0.1 * y.mean(0, keepdim=True)
 
 
 class FalselyNormalized(InnerProductEnergy):
@@ -254,8 +254,8 @@ class UnsavedFit(DoubledScore):
     def fit(self, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
         self.shift = float(torch.cat([x for x, _ in batches]).mean())
 
-    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        return super().denoise(y, t, cond) + self.shift
+    def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
+        return super().estimate(y, t, cond) + self.shift
 
 
 class StrandedHead(DoubledScore):
@@ -263,8 +263,8 @@ class StrandedHead(DoubledScore):
         super().__init__(conditioner)
         self.zeros = torch.zeros(16, 16)
 
-    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        return super().denoise(y, t, cond) + self.zeros
+    def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
+        return super().estimate(y, t, cond) + self.zeros
 
 
 # ---- objectives ----------------------------------------------------------------------------------------------

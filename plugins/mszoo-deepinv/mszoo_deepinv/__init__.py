@@ -1,14 +1,12 @@
 """mszoo models in deepinv: denoisers for plug-and-play and diffusion, energies as explicit priors.
 
-It adds no component to recipes; ``from mszoo_deepinv import Denoiser, EnergyPrior`` is what it is for.
+It implements no hook, as it adds no component to recipes: ``from mszoo_deepinv import Denoiser, EnergyPrior`` is what
+it is for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-import mszoo
 
 if TYPE_CHECKING:
     from mszoo_deepinv.bridge import Denoiser, EnergyPrior
@@ -23,9 +21,3 @@ def __getattr__(name: str) -> Any:
 
         return getattr(bridge, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-@mszoo.hookimpl
-def mszoo_components() -> Iterator[mszoo.Spec]:
-    """Nothing: deepinv's algorithms use mszoo's models, not the other way round."""
-    return iter(())

@@ -1,14 +1,11 @@
 """Samples from mszoo models with the schedulers of diffusers.
 
-It adds no component to recipes; ``from mszoo_diffusers import sample`` is what it is for.
+It implements no hook, as it adds no component to recipes; ``from mszoo_diffusers import sample`` is what it is for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-import mszoo
 
 if TYPE_CHECKING:
     from mszoo_diffusers.sampling import sample
@@ -23,9 +20,3 @@ def __getattr__(name: str) -> Any:
 
         return getattr(sampling, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-@mszoo.hookimpl
-def mszoo_components() -> Iterator[mszoo.Spec]:
-    """Nothing: diffusers' schedulers use mszoo's models, not the other way round."""
-    return iter(())

@@ -40,7 +40,7 @@ def sample(
         size: side, or height and width.
         steps: of the scheduler.
         mean: of the images; what the noise is added to at first.
-        generator: a torch.Generator or a seed.
+        generator: a torch.Generator, a seed, or None: torch's global generator.
 
     Returns:
         Images (count, C, H, W), not clipped.
@@ -50,9 +50,8 @@ def sample(
     """
     if getattr(scheduler.config, "prediction_type", None) != "epsilon":
         raise UnsupportedError(f"{type(scheduler).__name__} must have prediction_type 'epsilon'")
-    if not isinstance(generator, torch.Generator):
-        seed, generator = generator, torch.Generator()
-        _ = generator.seed() if seed is None else generator.manual_seed(seed)
+    if isinstance(generator, int):
+        generator = torch.Generator().manual_seed(generator)
     height, width = (size, size) if isinstance(size, int) else size
     scheduler.set_timesteps(steps)
     x = scheduler.init_noise_sigma * torch.randn(count, model.channels, height, width, generator=generator)

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from mszoo.conditioners import Conditioner
-from mszoo.errors import UnsupportedError
 from mszoo.heads import EnergyHead
 
 __all__ = ["PooledEnergy"]
@@ -51,11 +50,6 @@ class PooledEnergy(EnergyHead):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    @property
-    def blind(self) -> bool:
-        """False: the energy depends on t."""
-        return False
-
     @torch.no_grad()
     def fit(self, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
         """Mean of each channel and variance of a coefficient; see :meth:`mszoo.heads.Head.fit`."""
@@ -74,9 +68,3 @@ class PooledEnergy(EnergyHead):
         g = self.last(self.network(features))[:, 0].to(wide)
         gaussian = scaled.square().flatten(1).sum(1) / 2 + d / 2 * torch.log(2 * math.pi * total)
         return gaussian + self.variance.to(wide) / total * d * g
-
-    def denoise(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        """See :meth:`mszoo.heads.Head.denoise`. Raises UnsupportedError without t."""
-        if t is None:
-            raise UnsupportedError("this energy is not blind: give the noise level (sigma, or t)")
-        return super().denoise(y, t, cond)
