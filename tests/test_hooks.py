@@ -104,6 +104,13 @@ except mszoo.MszooError as error:
     assert refused == "basis 'good/mine': ordr: unknown key; did you mean 'order'?"
 
 
+def test_a_plugin_may_have_functions_alone(plugins: Plugins) -> None:
+    plugins.install("functions", "import math\ndef answer(): return 42")
+    assert plugins.report()["warnings"] == []
+    code = "from mszoo.discovery import plugins; print(*((p.name, p.fault, p.hooks, p.components) for p in plugins()))"
+    assert "('functions', None, (), ())" in plugins.run(code)
+
+
 @pytest.mark.parametrize(
     ("allowed", "expected"),
     [("", []), ("one", ["one"]), (" two , one ,", ["one", "two"]), ("three", []), (None, ["one", "two"])],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import mszoo
 
 PACKAGE = Path(mszoo.__file__).parent
+PLUGINS = sorted((PACKAGE.parent / "plugins").glob("*/mszoo_*/*.py"))
 MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 
 
@@ -24,8 +26,34 @@ def test_the_public_face_is_whole() -> None:
     for name in mszoo.__all__:
         assert getattr(mszoo, name).__doc__
         assert name in dir(mszoo)
+    assert set(mszoo.STABLE) <= set(mszoo.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
         mszoo.no_such_name  # noqa: B018
+
+
+def test_stable_modules_say_what_is_theirs() -> None:
+    for name in mszoo.STABLE:
+        module = importlib.import_module(f"mszoo.{name}")
+        assert all(hasattr(module, public) for public in module.__all__), name
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda p: f"{p.parent.name}.{p.stem}")
+def test_plugins_use_what_is_stable_alone(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mszoo":
+            names = {alias.name for alias in node.names}
+            assert (node.module or "").partition(".")[2] in ("", *mszoo.STABLE), node.module
+            assert names <= set(importlib.import_module(node.module or "").__all__), names
+        if isinstance(node, ast.Import):
+            rooms = {alias.name.partition(".")[2] for alias in node.names if alias.name.split(".")[0] == "mszoo"}
+            assert rooms <= {"", *mszoo.STABLE}, rooms
+
+
+@pytest.mark.parametrize("use", ["mszoo.inference.fast", "mszoo.heads.Head", "mszoo.train", "mszoo.errors.MszooError"])
+def test_it_takes_one_import(use: str) -> None:
+    code = f"import sys, mszoo; assert 'torch' not in sys.modules; {use}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -210,12 +212,15 @@ def test_a_model_without_energy_says_why(question: str, levels: int, head: str, 
     ("y", "message"),
     [
         (torch.rand(1, 3, 8, 8), r"images \(B, 1, H, W\), got \(1, 3, 8, 8\).*channel by channel"),
-        (torch.rand(1, 8, 8), r"images \(B, 1, H, W\), got \(1, 8, 8\)"),
-        (torch.rand(8, 8), r"images \(B, 1, H, W\), got \(8, 8\)"),
+        (torch.rand(1, 8, 8), r"images \(B, 1, H, W\), got \(1, 8, 8\).*x\[None\]"),
+        (torch.rand(8, 8), r"images \(B, 1, H, W\), got \(8, 8\).*x\[None, None\]"),
+        (torch.rand(8, 8, 1), r"got \(8, 8, 1\).*movedim\(-1, -3\)\[None\]"),
+        (np.zeros((1, 1, 8, 8), np.float32), r"a torch.Tensor, got ndarray; torch.from_numpy\(x\)"),
+        (torch.rand(0, 1, 8, 8), "empty batch"),
         (torch.randint(0, 256, (1, 1, 8, 8), dtype=torch.uint8), "floating-point.*uint8; divide by 255"),
         (torch.rand(1, 1, 0, 8), "empty"),
     ],
-    ids=["colour", "3d", "2d", "uint8", "empty"],
+    ids=["colour", "3d", "2d", "channels last", "numpy", "no images", "uint8", "empty"],
 )
 @pytest.mark.parametrize("levels", [0, 2])
 def test_what_is_no_image_for_this_model_is_refused(levels: int, y: Tensor, message: str, pad: bool) -> None:
@@ -253,8 +258,171 @@ def test_what_is_no_noise_level_is_refused(sigma: float | Tensor, fault: str, bl
     model = build(1, noise_embedding=not blind)
     with pytest.raises(OptionsError, match=f"sigma: {fault}"):
         model.denoise(torch.rand(2, 1, 8, 8), sigma)
+
+
+@pytest.mark.parametrize("t", [-0.1, float("nan"), 1e39, torch.tensor([0.1, -1.0])], ids=str)
+@pytest.mark.parametrize("question", ["score", "energy", "time_score"])
+def test_what_is_no_variance_is_refused(question: str, t: float | Tensor) -> None:
     with pytest.raises(OptionsError, match="t: "):
-        model.score(torch.rand(2, 1, 8, 8), sigma**2 if sigma == 1e30 else sigma)  # type: ignore[operator]
+        getattr(build(0, head="inner_product"), question)(torch.rand(2, 1, 8, 8), t)
+
+
+@pytest.mark.parametrize(("levels", "head"), [(0, "denoiser"), (2, "denoiser"), (2, "inner_product")])
+def test_a_score_that_divides_by_the_variance_needs_one(levels: int, head: str) -> None:
+    model, y = build(levels, head=head), torch.rand(1, 1, 8, 8)
+    assert model.score(y, 1e-4).isfinite().all()
+    with pytest.raises(OptionsError, match="t: must be positive here, got 0"):
+        model.score(y, 0.0)
+    assert build(0, head="inner_product").score(y, 0.0).isfinite().all()
+
+
+# ---- sizes that fit ------------------------------------------------------------------------------------------
+
+
+def with_unets(levels: int, head: str = "anchored") -> MultiScaleModel:
+    """U-Nets of two halvings at every scale: the image's sides are multiples of 4 times 2^J."""
+    part = {"conditioner": {"name": "unet", "width": 4, "depth": 2, "scales": 2}, "head": head}
+    chain = {"basis": "haar", "levels": levels, "detail": part} if levels else {}
+    return MultiScaleModel.from_config({"channels": 1, "coarse": part, **chain}).eval()
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2])
+@pytest.mark.parametrize("size", [(30, 30), (1, 1), (17, 40)])
+def test_networks_that_halve_their_input_are_padded_for(levels: int, size: tuple[int, int]) -> None:
+    model, y = with_unets(levels), torch.rand(1, 1, *size)
+    assert model.unit == 4 * 2**levels
+    denoised = model.denoise(y, 0.1, pad=True)
+    assert denoised.shape == y.shape
+    assert denoised.isfinite().all()
+    torch.testing.assert_close(mszoo.inference.denoise_image(model, y, 0.1), denoised)
+    assert mszoo.inference.denoise_image(model, y, 0.1, views=3).shape == y.shape
+
+
+@pytest.mark.parametrize("levels", [0, 1])
+def test_a_size_that_does_not_fit_is_told_with_the_multiple(levels: int) -> None:
+    model, y, unit = with_unets(levels), torch.rand(1, 1, 30, 30), 4 * 2**levels
+    advice = rf"multiples of {unit}; .*pad_to_multiple\(x, {unit}\)"
+    with pytest.raises(ImageSizeError, match=advice):
+        model.denoise(y, 0.1)
+    with pytest.raises(ImageSizeError, match=advice):
+        model.score(y, 0.1)
+    with pytest.raises(ImageSizeError, match=advice):
+        model.log_prob(y)
+    with pytest.raises(ImageSizeError, match=advice):
+        model.sample(1, 30)
+
+
+def test_the_packaged_energy_denoises_any_size() -> None:
+    model, y = mszoo.load("cifar10-grey-energy"), torch.rand(1, 1, 30, 30)
+    assert model.denoise(y, 0.1, pad=True).shape == y.shape
+
+
+# ---- floating-point types ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@every_head
+@pytest.mark.parametrize("levels", [0, 1])
+def test_images_of_any_floating_point_type(dtype: torch.dtype, head: str, levels: int) -> None:
+    model, y = build(levels, head=head), torch.rand(2, 1, 8, 8).to(dtype)
+    expected = model.denoise(y.float(), 0.1)
+    for found in (model.denoise(y, 0.1), mszoo.inference.denoise_image(model, y, 0.1), model.denoise(y, 0.1, pad=True)):
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, expected.to(dtype))
+    wide = torch.promote_types(dtype, torch.float32)
+    assert model.score(y, 0.01).dtype == wide
+    assert model.score(y, 1e-6).isfinite().all()
+    if head in ENERGIES and not levels:
+        assert model.energy(y).dtype == model.log_prob(y).dtype == model.nll(y).dtype == wide
+    assert model.double().denoise(y, 0.1).dtype == dtype
+
+
+def test_a_default_dtype_of_the_caller(tmp_path: Path) -> None:
+    model, y = build(1), torch.rand(1, 1, 8, 8)
+    model.save_pretrained(tmp_path)
+    expected, drawn = model.denoise(y), model.sample(1, 8, generator=0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        loaded = mszoo.load(tmp_path)
+        assert loaded.dtype == torch.float32
+        torch.testing.assert_close(loaded.denoise(y), expected)
+        torch.testing.assert_close(loaded.sample(1, 8, generator=0), drawn)
+        assert loaded.denoise(torch.rand(1, 1, 8, 8)).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_fast_copy_in_half_precision_leaves_images_alone() -> None:
+    quick = mszoo.inference.fast(build(1), torch.bfloat16)
+    assert quick.dtype == torch.float32
+
+
+# ---- doubtful noise levels -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sigma", "said"), [(25.0, "it is 25/255"), (0.0004, "below a quarter of a grey level")])
+def test_a_noise_level_of_grey_levels_is_doubted(sigma: float, said: str) -> None:
+    model, y = build(0, noise_embedding=True), torch.rand(2, 1, 8, 8)
+    with pytest.warns(UserWarning, match=said):
+        model.denoise(y, sigma)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.001, 0.1, 2.0])
+def test_usual_noise_levels_are_not(sigma: float, recwarn: pytest.WarningsRecorder) -> None:
+    build(0, noise_embedding=True).denoise(torch.rand(2, 1, 8, 8), sigma)
+    assert not recwarn.list
+
+
+def test_so_much_noise_as_the_image_shows_is_not_doubted(recwarn: pytest.WarningsRecorder) -> None:
+    build(0, noise_embedding=True).denoise(20 * torch.randn(2, 1, 8, 8), 20.0)
+    assert not recwarn.list
+
+
+def test_a_blind_model_says_once_that_sigma_changes_nothing() -> None:
+    model, y = build(1), torch.rand(1, 1, 8, 8)
+    with pytest.warns(UserWarning, match="blind: the sigma that it is given changes nothing") as caught:
+        [model.denoise(y, 0.1) for _ in range(3)]
+    assert len(caught) == 1
+
+
+# ---- delegates -----------------------------------------------------------------------------------------------
+
+
+def test_the_models_methods_take_what_the_functions_take() -> None:
+    from mszoo.hub.pushing import push_model
+
+    functions = {
+        name: getattr(mszoo.inference, name) for name in ("log_prob", "nll", "sample", "super_resolve", "solve")
+    }
+    for name, function in {**functions, "push_to_hub": push_model, "from_pretrained": mszoo.load}.items():
+        taken = list(inspect.signature(getattr(MultiScaleModel, name)).parameters.values())
+        expected = list(inspect.signature(function).parameters.values())
+        if name == "from_pretrained":  # bound to its class already
+            expected = [None, *expected]
+            taken = [None, *taken]
+        assert [(p.name, p.kind, p.default, p.annotation) for p in taken[1:]] == [
+            (p.name, p.kind, p.default, p.annotation) for p in expected[1:]
+        ], name
+
+
+@pytest.mark.parametrize("name", ["cifar10-grey-energy", "folder"])
+def test_from_pretrained_takes_what_load_takes(name: str, tmp_path: Path) -> None:
+    build(1).save_pretrained(tmp_path / "folder")
+    name = str(tmp_path / name) if name == "folder" else name
+    assert MultiScaleModel.from_pretrained(name).config() == mszoo.load(name).config()
+
+
+@pytest.mark.parametrize("name", ["runs/mine", Path("runs/mine"), Path("cifar10-grey-energy")], ids=repr)
+def test_a_lost_folder_is_called_a_lost_folder(
+    name: str | Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mine2").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=f"^there is no folder '{name}'") as caught:
+        mszoo.load(name)
+    if "runs" in str(name):
+        assert "mine2" in str(caught.value)
 
 
 @pytest.mark.parametrize("count", [0, 3])

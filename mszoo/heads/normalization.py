@@ -77,6 +77,6 @@ def normalization_constant(
 
 
 def _normal(count: int, size: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-    """Standard normal images. Drawn by another thread: under ``vmap``, which is a thread's own, torch refuses to draw."""
+    """Standard normal images. Drawn by another thread, since torch refuses to draw in one that is under ``vmap``."""
     with ThreadPoolExecutor(1) as other:
         return other.submit(torch.randn, count, *size, generator=generator, dtype=torch.float32).result()

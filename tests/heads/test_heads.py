@@ -145,6 +145,40 @@ def test_blind_as_its_network(name: str) -> None:
         assert torch.equal(blind.denoise(y), blind.denoise(y, t))
 
 
+class Careless(Conditioner):
+    """A network that says that it takes t, and does not mind when there is none."""
+
+    takes_t, batch_independent, smooth, receptive_field = True, True, True, 1
+
+    def forward(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        return y if t is None else y * t[:, None, None, None]
+
+
+@every_head
+def test_a_missing_noise_level_is_refused_whatever_the_network_does(name: str) -> None:
+    head, y = mszoo.create("head", name, Careless(1)), torch.rand(2, 1, 8, 8)
+    assert not head.blind
+    with pytest.raises(UnsupportedError, match="noise level"):
+        head.denoise(y)
+    with pytest.raises(UnsupportedError, match="sigma"):
+        mszoo.MultiScaleModel(1, head).denoise(y)
+
+
+def test_an_energy_is_never_blind() -> None:
+    class Blunt(EnergyHead):
+        needs = ()
+
+        def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+            return self.conditioner(y, None, cond).flatten(1).sum(1)
+
+    class Blind(Careless):
+        takes_t = False
+
+    assert not Blunt(Blind(1)).blind
+    with pytest.raises(UnsupportedError, match="Blunt is not blind"):
+        Blunt(Blind(1)).denoise(torch.rand(1, 1, 4, 4))
+
+
 # ---- energies ------------------------------------------------------------------------------------------------
 
 
