@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from mszoo.api import create, list_components, list_models, load, train
     from mszoo.errors import MszooError
-    from mszoo.evaluation import evaluate  # type: ignore[attr-defined]
+    from mszoo.evaluation import evaluate
     from mszoo.hooks import hookimpl
     from mszoo.model import MultiScaleModel
     from mszoo.registry import Spec

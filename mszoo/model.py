@@ -406,7 +406,7 @@ class MultiScaleModel(nn.Module):
         """Raise :class:`ImageSizeError` unless it is a batch of images of this model's channels."""
         taken = f"this model takes images (B, {self.channels}, H, W)"
         if not isinstance(x, Tensor):
-            advice = "; torch.from_numpy(x) makes one, of shape (H, W, C) after .movedim(-1, -3)"
+            advice = "; torch.from_numpy(x) makes one, and .movedim(-1, -3)[None] a batch of an (H, W, C) image"
             raise ImageSizeError(f"{taken}, a torch.Tensor, got {type(x).__name__}{advice}")
         if x.ndim != 4 or x.shape[1] != self.channels:
             raise ImageSizeError(f"{taken}, got {tuple(x.shape)}{_shape_advice(tuple(x.shape), self.channels)}")
