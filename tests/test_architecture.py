@@ -8,7 +8,7 @@ import mszoo
 PACKAGE = Path(mszoo.__file__).parent
 # From the bottom to the top, each a layer of its own: a module imports from its own room or from those below.
 LAYERS = [
-    *("errors", "isolation", "shipped", "files", "options", "randomness", "text"),
+    *("errors", "isolation", "shipped", "files", "pickles", "options", "randomness", "text"),
     *("registry", "hooks", "components", "discovery", "recipe"),
     *("bases", "conditioners", "heads", "objectives", "data"),
     *("summary", "build", "model", "checkpoint", "importers"),

@@ -2,17 +2,14 @@
 
 *A downsampled variant of ImageNet as an alternative to the CIFAR datasets* (Chrabaszcz, Loshchilov, Hutter, 2017,
 arXiv 1707.08819): ``train_data_batch_1`` ... ``10`` and ``val_data``, each a dictionary whose ``data`` is
-(N, 3 S S) uint8. Pickles can run code; these are read by an unpickler that builds arrays and plain containers, and
-nothing else.
+(N, 3 S S) uint8. Pickles can run code; of these only arrays and plain values are built (:mod:`mszoo.pickles`).
 """
 
 from __future__ import annotations
 
 import glob
 import math
-import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,17 +19,10 @@ from torch import Tensor
 from mszoo.data.base import ImageDataset
 from mszoo.data.images import from_array, to_unit
 from mszoo.errors import DataError
+from mszoo.pickles import read_arrays
 from mszoo.registry import natural_order
 
 __all__ = ["PickledBatches"]
-
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
 
 
 class PickledBatches(ImageDataset):
@@ -78,20 +68,14 @@ class PickledBatches(ImageDataset):
         return f"{self._name}[{i}]"
 
 
-class _Restricted(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it wants to build a {module}.{name}, which is refused")
-        return super().find_class(module, name)
-
-
 def _read(path: Path) -> np.ndarray:
     """Pixels of a batch, (N, 3, S, S) uint8."""
-    try:
-        with path.open("rb") as handle:
-            batch = _Restricted(handle, encoding="latin1").load()
-    except Exception as error:  # a damaged pickle raises anything
-        raise DataError(f"{path} is no pickled batch of images: {error}") from None
+    contents = read_arrays(path)
+    if contents.refused:
+        raise DataError(
+            f"{path} is no pickled batch of images: it wants to build a {contents.refused[0]}, which is refused"
+        )
+    batch = contents.value
     data = batch.get("data", batch.get(b"data")) if isinstance(batch, dict) else None
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2:
         raise DataError(f"{path}: a batch is a dictionary with 'data', an array (images, 3 x side x side) of bytes")

@@ -6,18 +6,17 @@ the authors divide level j by. So the factor cancels, and the weights run on pla
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from mszoo.conditioners.bias_free_cnn import wide_layers
 from mszoo.errors import CheckpointError
 from mszoo.model import MultiScaleModel
+from mszoo.pickles import read_tensors
 from mszoo.recipe import ModelConfig
 
 __all__ = ["convert_flat", "convert_multi_scale"]
@@ -72,14 +71,7 @@ class _Network:
 
     @classmethod
     def read(cls, path: Path) -> _Network:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise CheckpointError(f"no such file: {path}") from None
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
-            raise CheckpointError(
-                f"{path} is no PyTorch state dict of tensors alone ({type(error).__name__})"
-            ) from None
+        state = read_tensors(path).value
         if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
             raise CheckpointError(f"{path} holds no state dict of tensors")
         convolutions = {int(m[1]): v for k, v in state.items() if (m := _CONVOLUTION.match(str(k)))}

@@ -11,24 +11,20 @@ that a network is paper B's, so an option that ours does not have is refused.
 from __future__ import annotations
 
 import ast
-import collections
 import json
-import pickle
 import re
 import reprlib
-import types
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mszoo.checkpoint.reading import difference, expected_shapes
 from mszoo.errors import CheckpointError, MszooError
 from mszoo.files import read_text
 from mszoo.model import MultiScaleModel
+from mszoo.pickles import read_tensors
 
 __all__ = ["convert", "rename"]
 
@@ -225,28 +221,8 @@ def _check(path: Path, given: dict[str, Any], size: dict[str, int]) -> None:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """The state dict, and what was refused."""
-    refused: list[str] = []
-
-    class Restricted(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            if (module, name) == ("collections", "OrderedDict"):
-                return collections.OrderedDict
-            if (module, name) in (("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_parameter")):
-                return super().find_class(module, name)
-            if module == "torch" and name.endswith("Storage") and name.removesuffix("Storage").isalpha():
-                return getattr(torch, name)
-            refused.append(f"{module}.{name}")
-            return type("Refused", (_Refused,), {})
-
-    reader = types.SimpleNamespace(
-        Unpickler=Restricted, load=lambda file, **options: Restricted(file, **options).load(), __name__="restricted"
-    )
-    try:
-        content = torch.load(path, map_location="cpu", pickle_module=reader, weights_only=False)
-    except FileNotFoundError:
-        raise CheckpointError(f"no such file: {path}") from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, *_MALFORMED) as error:
-        raise CheckpointError(f"{path} is no PyTorch file ({type(error).__name__}: {error})") from None
+    contents = read_tensors(path)
+    content = contents.value
     state = content.get("state_dict") if isinstance(content, dict) else None
     if (
         not isinstance(state, dict)
@@ -254,28 +230,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
         or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
     ):
         raise CheckpointError(f"{path} holds no state_dict of tensors")
-    if sum(tensor.nbytes for tensor in state.values()) > path.stat().st_size:  # strides of 0, or shared memory
-        raise CheckpointError(f"{path}: its tensors are larger than the file")
-    return dict(state), list(dict.fromkeys(refused))
-
-
-_MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-
-
-class _Refused:
-    """Stands for an object that was not built: takes whatever a pickle gives it, and does nothing."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def append(self, item: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
+    return dict(state), contents.refused
 
 
 def _channels_and_width(path: Path, tensors: dict[str, Tensor]) -> tuple[int, int]:
