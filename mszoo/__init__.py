@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         data,
         errors,
         heads,
+        importers,
         inference,
         objectives,
         randomness,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mszoo.errors import MszooError
     from mszoo.evaluation import evaluate
     from mszoo.hooks import hookimpl
+    from mszoo.importers import convert
     from mszoo.model import MultiScaleModel
     from mszoo.registry import Spec
 
@@ -37,12 +39,14 @@ __all__ = [
     "Spec",
     "bases",
     "conditioners",
+    "convert",
     "create",
     "data",
     "errors",
     "evaluate",
     "heads",
     "hookimpl",
+    "importers",
     "inference",
     "list_components",
     "list_models",
@@ -53,7 +57,10 @@ __all__ = [
     "train",
 ]
 
-STABLE = ("bases", "conditioners", "data", "errors", "heads", "inference", "objectives", "randomness", "testing")
+STABLE = (
+    *("bases", "conditioners", "data", "errors", "heads"),
+    *("importers", "inference", "objectives", "randomness", "testing"),
+)
 """The modules that plugins and programs may import from, besides ``mszoo`` itself: what their ``__all__`` names stays,
 or a release says under another name for a while. All other modules may change without a word."""
 
@@ -62,6 +69,7 @@ _HOMES = {
     "MszooError": "mszoo.errors",
     "MultiScaleModel": "mszoo.model",
     "Spec": "mszoo.registry",
+    "convert": "mszoo.importers",
     "create": "mszoo.api",
     "evaluate": "mszoo.evaluation",
     "hookimpl": "mszoo.hooks",

@@ -39,7 +39,7 @@ _REFUSED = ["dmey"] + [
 
 @hookimpl
 def mszoo_components() -> Iterator[Spec]:
-    """Every basis, conditioner, head, objective and data set that mszoo ships."""
+    """Every basis, conditioner, head, objective, data set and importer that mszoo ships."""
     yield Spec("basis", "haar", _ORTHOGONAL, "Haar wavelet, 2 taps", {"wavelet": "haar"})
     for family, (title, orders) in _FAMILIES.items():
         for n in orders:
@@ -132,4 +132,16 @@ def mszoo_components() -> Iterator[Spec]:
         "image_folder",
         "mszoo.data.image_folder:ImageFolder",
         "a folder, a zip file or a glob of image files",
+    )
+    yield Spec(
+        "importer",
+        "paper_a",
+        "mszoo.importers.paper_a:PaperA",
+        "paper A's networks: one file, or a low-pass one and conditional ones, finest first",
+    )
+    yield Spec(
+        "importer",
+        "paper_b",
+        "mszoo.importers.paper_b:PaperB",
+        "paper B's training folder, or its model.pth.tar with args.json beside it",
     )

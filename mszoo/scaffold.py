@@ -19,6 +19,7 @@ _CLASSES = {
     "head": ("ScaledDenoiser", "scaled_denoiser"),
     "objective": ("RobustDenoising", "robust_denoising"),
     "dataset": ("Discs", "discs"),
+    "importer": ("PlainLayers", "plain_layers"),
 }
 
 
@@ -55,6 +56,10 @@ def new_plugin(name: str, kind: str, folder: Path) -> list[Path]:
         "test_contract.py": folder / "tests" / "test_contract.py",
         "recipe.yaml": folder / "recipe.yaml",
     }
+    words["USE"] = "mszoo train recipe.yaml      # use it"
+    if kind == "importer":  # which no recipe names
+        del targets["recipe.yaml"]
+        words["USE"] = "mszoo convert FILE OUT       # use it: it is found by the layout of the file"
     written = []
     for template, target in targets.items():
         text = (_TEMPLATES / f"{template}.template").read_text(encoding="utf-8")

@@ -61,7 +61,7 @@ def test_their_own_tests_pass(skeletons: tuple[Path, dict[str, str]]) -> None:
     assert "failed" not in told
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "importer"])
 def test_their_recipes_train(skeletons: tuple[Path, dict[str, str]], kind: str) -> None:
     folder, env = skeletons
     recipe = str(folder / NAMES[kind] / "recipe.yaml")

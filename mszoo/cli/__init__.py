@@ -12,7 +12,7 @@ import typer
 from mszoo.cli.assemble import assemble
 from mszoo.cli.card import card
 from mszoo.cli.components import components
-from mszoo.cli.convert import app as convert
+from mszoo.cli.convert import convert
 from mszoo.cli.demo import demo
 from mszoo.cli.denoise import denoise
 from mszoo.cli.evaluate import evaluate
@@ -46,12 +46,11 @@ for verb in (
     *(train, assemble),
     *(denoise, evaluate, demo),
     *(sample, solve),
-    *(push, pull, card),
+    *(push, pull, card, convert),
 ):
     app.command()(verb)
 app.command("super-resolve")(super_resolve)
 app.command("log-prob")(log_prob)
-app.add_typer(convert, name="convert")
 app.add_typer(experiment, name="experiment")
 app.add_typer(plugin, name="plugin")
 

@@ -12,7 +12,9 @@ __all__ = ["components"]
 
 
 def components(
-    kind: Annotated[str | None, typer.Argument(help="basis, conditioner, head, objective or dataset.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="basis, conditioner, head, objective, dataset or importer.")
+    ] = None,
     pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'db*'.")] = "*",
 ) -> None:
     """List the parts a recipe can name, and who provides them."""

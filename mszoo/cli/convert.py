@@ -6,52 +6,49 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 from rich.markup import escape
 
 from mszoo.cli.output import console
 from mszoo.errors import MszooError
 
-__all__ = ["app"]
-
-app = typer.Typer(help="Turn other people's checkpoints into mszoo's.", no_args_is_help=True)
+__all__ = ["convert"]
 
 
-@app.command("paper-a")
-def paper_a(
-    out: Annotated[Path, typer.Argument(help="Folder of the converted model.")],
-    low: Annotated[Path | None, typer.Option(help="The low-pass model's state dict.")] = None,
-    detail: Annotated[
-        list[Path] | None, typer.Option(help="A conditional model's; once for each scale, finest first.")
-    ] = None,
-    flat: Annotated[Path | None, typer.Option(help="A pixel-domain model's, instead of --low and --detail.")] = None,
-    basis: Annotated[str, typer.Option(help="The wavelet basis they were trained on.")] = "haar",
-) -> None:
-    """Convert paper A's checkpoints (PyTorch state dicts; tensors are read, nothing is run)."""
-    from mszoo.importers.paper_a import convert_flat, convert_multi_scale
-
-    if flat is not None and low is None and not detail:
-        model = convert_flat(flat)
-    elif flat is None and low is not None and detail:
-        model = convert_multi_scale(low, detail, basis)
-    else:
-        raise MszooError("give --low FILE with one --detail FILE per scale, finest first; or --flat FILE alone")
-    model.save_pretrained(out)
-    console.print(f"wrote {escape(str(out))}: {model.levels} levels")
-
-
-@app.command("paper-b")
-def paper_b(
-    out: Annotated[Path, typer.Argument(help="Folder of the converted model.")],
-    run: Annotated[
-        Path, typer.Argument(help="The authors' model.pth.tar, or its folder; args.json must be beside it.")
+def convert(
+    files: Annotated[
+        list[Path], typer.Argument(help="The checkpoint: its file or files (finest first), or its folder.")
     ],
+    out: Annotated[Path, typer.Argument(help="Folder of the converted model, to be made.")],
+    importer: Annotated[
+        str | None, typer.Option("--as", help="Importer to use (`mszoo components importer`); by default it is found.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="An option of the importer, such as basis=db4; may be repeated.")
+    ] = None,
 ) -> None:
-    """Convert paper B's training files (a pickle: only its tensors are read, nothing of it is run)."""
-    from mszoo.importers.paper_b import convert
+    """Turn somebody else's checkpoint into a model (tensors are read of it, nothing is run)."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise MszooError(f"{out} is there already; the last argument is the folder to make")
+    options = dict(map(_pair, option or []))
+    from mszoo.importers import import_files
 
-    model, refused = convert(run)
-    model.save_pretrained(out)
-    head = type(model.coarse).__name__
-    console.print(f"wrote {escape(str(out))}: {model.channels} channels, {head}")
-    if refused:
-        console.print(f"left out, and not run: {escape(', '.join(refused))}", soft_wrap=True)
+    done = import_files(files, importer, **options)
+    done.model.save_pretrained(out)
+    levels = f", {done.model.levels} levels" if done.model.levels else ""
+    channels = f"{done.model.channels} channel" + ("s" if done.model.channels > 1 else "")
+    console.print(f"wrote {escape(str(out))}: {channels}{levels}, a checkpoint of {escape(done.importer)}")
+    if done.refused:
+        console.print(f"left out, and not run: {escape(', '.join(done.refused))}", soft_wrap=True)
+    if done.license:
+        console.print(f"license: {escape(done.license)}", soft_wrap=True)
+
+
+def _pair(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise MszooError(f"--option {text}: write it as name=value")
+    try:
+        return name, yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return name, value

@@ -22,6 +22,8 @@ from mszoo.errors import UnsupportedError
 __all__ = ["UNet"]
 
 _FEATURES = 256  # of the noise embedding
+_FewLayers = Annotated[int, pydantic.Field(ge=1, le=64)]
+_Layers = Annotated[int, pydantic.Field(ge=2, le=64)]
 
 
 class UNet(Conditioner):
@@ -34,7 +36,8 @@ class UNet(Conditioner):
         cond_channels: of the clean coarser image; 0 for none.
         width: channels at the finest resolution; each halving doubles them.
         scales: number of halvings.
-        depth: layers (convolution, norm, GELU) in each block.
+        depth: layers (convolution, norm, GELU) in each block; or three numbers, those of a block of the encoder, of the
+            middle and of a block of the decoder.
         embedding: of the noise variance, ``linear`` in t (paper B's; it is constant below t = 0.01) or ``log``, which
             tells all noise levels apart down to 1e-9.
         zero_output: start with a last layer of zeros, for a head that adds the network to something (``anchored``).
@@ -59,7 +62,7 @@ class UNet(Conditioner):
         *,
         width: Annotated[int, pydantic.Field(ge=1, le=1024)] = 64,
         scales: Annotated[int, pydantic.Field(ge=1, le=8)] = 3,
-        depth: Annotated[int, pydantic.Field(ge=2, le=64)] = 3,
+        depth: _Layers | tuple[_FewLayers, _Layers, _Layers] = 3,
         embedding: Literal["linear", "log"] = "linear",
         zero_output: bool = False,
     ) -> None:
@@ -68,18 +71,19 @@ class UNet(Conditioner):
         self.embedding = VarianceEmbedding(log=embedding == "log")
         widths = [width * 2**s for s in range(scales + 1)]
         joined = channels + cond_channels
-        encoder = [_block([_same(joined, width), *_several(width, depth - 1)])]
-        encoder += [_block([_halve(w // 2, w), *_several(w, depth - 1)]) for w in widths[1:-1]]
+        before, between, after = (depth,) * 3 if isinstance(depth, int) else depth
+        encoder = [_block([_same(joined, width), *_several(width, before - 1)])]
+        encoder += [_block([_halve(w // 2, w), *_several(w, before - 1)]) for w in widths[1:-1]]
         self.encoder = nn.ModuleList(encoder)
         deepest = widths[-1]
         self.middle = _block(
-            [_halve(deepest // 2, deepest), *_several(deepest, depth - 2), _double(deepest, deepest // 2)]
+            [_halve(deepest // 2, deepest), *_several(deepest, between - 2), _double(deepest, deepest // 2)]
         )
         # coarsest first, in the order of application
         decoder = [
-            _block([_same(2 * w, w), *_several(w, depth - 2), _double(w, w // 2)]) for w in reversed(widths[1:-1])
+            _block([_same(2 * w, w), *_several(w, after - 2), _double(w, w // 2)]) for w in reversed(widths[1:-1])
         ]
-        decoder.append(_block([_same(2 * width, width), *_several(width, depth - 2)]))
+        decoder.append(_block([_same(2 * width, width), *_several(width, after - 2)]))
         self.decoder = nn.ModuleList(decoder)
         self.last = _same(width, channels)
         if zero_output:

@@ -7,61 +7,81 @@ the authors divide level j by. So the factor cancels, and the weights run on pla
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from mszoo.conditioners.bias_free_cnn import wide_layers
 from mszoo.errors import CheckpointError
+from mszoo.importers.base import Importer, Source
 from mszoo.model import MultiScaleModel
-from mszoo.pickles import read_tensors
 from mszoo.recipe import ModelConfig
 
-__all__ = ["convert_flat", "convert_multi_scale"]
+__all__ = ["PaperA"]
 
-_CONVOLUTION = re.compile(r"(?:module\.)?conv_layers\.(\d+)\.weight\Z")
-_NORM = re.compile(r"(?:module\.)?BN_layers\.(\d+)\.(running_sd|gammas)\Z")
+_CONVOLUTION = re.compile(r"conv_layers\.(\d+)\.weight\Z")
+_NORM = re.compile(r"BN_layers\.(\d+)\.(running_sd|gammas)\Z")
 
 
-def convert_multi_scale(low: Path, detail: Sequence[Path], basis: str = "haar") -> MultiScaleModel:
-    """A multi-scale model from a low-pass checkpoint and conditional ones, finest first.
+class PaperA(Importer):
+    """One file: a pixel-domain model. Several: a low-pass model and conditional ones, the conditional finest first.
 
-    Raises:
-        CheckpointError: a file that is no such checkpoint; the message names the file and the tensor.
+    Which file is the low-pass model is told by its shapes.
+
+    Args:
+        basis: the wavelet basis that several were trained on.
     """
-    coarse, details = _Network.read(low), [_Network.read(path) for path in detail]
-    channels = coarse.outputs
-    if coarse.inputs != channels:
-        raise CheckpointError(
-            f"{low}: conv_layers.0.weight takes {coarse.inputs} channels and the last gives {channels}: "
-            f"this is no low-pass model"
+
+    def __init__(self, *, basis: str = "haar") -> None:
+        self.basis = basis
+
+    def recognizes(self, source: Source) -> bool:
+        """See :meth:`Importer.recognizes`."""
+        found = source.names
+        return bool(found) and all(
+            any(map(_CONVOLUTION.match, names)) and any(name.startswith("BN_layers.") for name in names)
+            for names in found
         )
-    for path, network in zip(detail, details, strict=True):
-        if (network.inputs, network.outputs) != (4 * channels, 3 * channels):
+
+    def convert(self, source: Source) -> MultiScaleModel:
+        """See :meth:`Importer.convert`."""
+        networks = [_Network.read(path, source.state(path)) for path in source.paths]
+        coarse = [n for n in networks if n.inputs == n.outputs]
+        if len(coarse) != 1:
+            found = ", ".join(f"{n.path} takes {n.inputs} channels and gives {n.outputs}" for n in networks)
             raise CheckpointError(
-                f"{path}: conv_layers.0.weight takes {network.inputs} channels and the last gives {network.outputs}, "
-                f"a conditional model of {channels}-channel images takes {4 * channels} and gives {3 * channels}"
+                f"one pixel-domain or low-pass model is needed, which gives as many channels as it takes; {found}"
             )
-    return _model([*details, coarse], channels, basis)
+        channels = coarse[0].outputs
+        details = [n for n in networks if n is not coarse[0]]
+        for n in details:
+            if (n.inputs, n.outputs) != (4 * channels, 3 * channels):
+                raise CheckpointError(
+                    f"{n.path}: conv_layers.0.weight takes {n.inputs} channels and the last gives {n.outputs}, "
+                    f"a conditional model of {channels}-channel images takes {4 * channels} and gives {3 * channels}"
+                )
+        return _model([*details, *coarse], channels, self.basis if details else None)
 
-
-def convert_flat(path: Path) -> MultiScaleModel:
-    """A pixel-domain model (no basis). Raises as :func:`convert_multi_scale`."""
-    network = _Network.read(path)
-    if network.inputs != network.outputs:
-        raise CheckpointError(
-            f"{path}: conv_layers.0.weight takes {network.inputs} channels and the last gives {network.outputs}: "
-            f"this is no pixel-domain model (a conditional one goes under --detail)"
-        )
-    return _model([network], network.outputs, None)
+    def write_example(self, folder: Path) -> list[Path]:
+        """See :meth:`Importer.write_example`."""
+        paths = [folder / "scale0.pt", folder / "low.pt"]
+        for path, inputs, outputs in zip(paths, (4, 1), (3, 1), strict=True):
+            shapes = [(4, inputs, 3, 3), (4, 4, 1, 1), (4, 4, 3, 3), (outputs, 4, 3, 3)]
+            state = {f"module.conv_layers.{i}.weight": 0.3 * torch.randn(shape) for i, shape in enumerate(shapes)}
+            for i in range(len(shapes) - 2):
+                state[f"module.BN_layers.{i}.running_sd"] = 0.5 + torch.rand(1, 4, 1, 1)
+                state[f"module.BN_layers.{i}.gammas"] = torch.randn(1, 4, 1, 1)
+            torch.save(state, path)
+        return paths
 
 
 @dataclass(frozen=True)
 class _Network:
     """One of the authors' networks: its weights under our names, and what its shapes say."""
 
+    path: Path
     tensors: dict[str, Tensor]
     inputs: int
     outputs: int
@@ -70,13 +90,10 @@ class _Network:
     receptive_field: int
 
     @classmethod
-    def read(cls, path: Path) -> _Network:
-        state = read_tensors(path).value
-        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-            raise CheckpointError(f"{path} holds no state dict of tensors")
-        convolutions = {int(m[1]): v for k, v in state.items() if (m := _CONVOLUTION.match(str(k)))}
-        norms = {(int(m[1]), m[2]): v for k, v in state.items() if (m := _NORM.match(str(k)))}
-        unknown = [k for k in state if not _CONVOLUTION.match(str(k)) and not _NORM.match(str(k))]
+    def read(cls, path: Path, state: dict[str, Tensor]) -> _Network:
+        convolutions = {int(m[1]): v for k, v in state.items() if (m := _CONVOLUTION.match(k))}
+        norms = {(int(m[1]), m[2]): v for k, v in state.items() if (m := _NORM.match(k))}
+        unknown = [k for k in state if not _CONVOLUTION.match(k) and not _NORM.match(k)]
         if unknown or not convolutions:
             what = f"tensor {unknown[0]!r} is not one of paper A's" if unknown else "it has no conv_layers"
             raise CheckpointError(f"{path}: {what}")
@@ -85,7 +102,12 @@ class _Network:
     @classmethod
     def _named(cls, path: Path, convolutions: dict[int, Tensor], norms: dict[tuple[int, str], Tensor]) -> _Network:
         depth, first = len(convolutions), convolutions.get(0)
-        if first is None or first.ndim != 4 or depth < 3 or sorted(convolutions) != list(range(depth)):
+        if (
+            first is None
+            or any(w.ndim != 4 for w in convolutions.values())
+            or depth < 3
+            or sorted(convolutions) != list(range(depth))
+        ):
             raise CheckpointError(f"{path}: conv_layers are not numbered 0, 1, ... with four-dimensional weights")
         width, inputs, outputs = first.shape[0], first.shape[1], convolutions[depth - 1].shape[0]
         wide = {i for i, w in convolutions.items() if w.shape[-1] == 3}
@@ -115,7 +137,7 @@ class _Network:
                 name = f"norms.{i}.{ours}"
                 take(f"BN_layers.{i}.{theirs}", name, norms.get((i, theirs)), (1, width, 1, 1))
                 tensors[name] = tensors[name].reshape(width)
-        return cls(tensors, inputs, outputs, width, depth, field)
+        return cls(path, tensors, inputs, outputs, width, depth, field)
 
 
 def _model(networks: list[_Network], channels: int, basis: str | None) -> MultiScaleModel:

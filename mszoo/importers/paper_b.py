@@ -18,15 +18,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mszoo.checkpoint.reading import difference, expected_shapes
 from mszoo.errors import CheckpointError, MszooError
 from mszoo.files import read_text
+from mszoo.importers.base import Importer, Source
 from mszoo.model import MultiScaleModel
-from mszoo.pickles import read_tensors
 
-__all__ = ["convert", "rename"]
+__all__ = ["PaperB", "rename"]
 
 _PREFIX = r"(?:module\.)?(?:network\.)?"
 _BLOCK = r"(encoder\.\d+|decoder\.\d+|middle_block)"
@@ -73,46 +74,81 @@ _REFUSED_ARGS = {
 _LARGEST_ARGS, _LONGEST_OPTIONS = 2**16, 1000  # bytes, and characters; theirs have 1300 and 120
 
 
-def convert(path: Path) -> tuple[MultiScaleModel, list[str]]:
-    """A single-scale model from ``model.pth.tar`` and the ``args.json`` beside it.
+class PaperB(Importer):
+    """A training folder, or its ``model.pth.tar`` with ``args.json`` beside it: a single-scale model."""
 
-    Args:
-        path: the file, or its folder.
+    def recognizes(self, source: Source) -> bool:
+        """See :meth:`Importer.recognizes`."""
+        if len(source.paths) != 1:
+            return False
+        path = _file(source)
+        if (path.parent / "args.json").exists() and (path.name == "model.pth.tar" or source.paths[0].is_dir()):
+            return True
+        return any(re.fullmatch(rf"{_PREFIX}encoder\.0\.1\.conditioning_embedding\.weight", n) for n in source.names[0])
 
-    Returns:
-        The model in eval mode, and the names of what in the file was no tensor and was not built.
+    def convert(self, source: Source) -> MultiScaleModel:
+        """See :meth:`Importer.convert`."""
+        if len(source.paths) != 1:
+            raise CheckpointError("paper B's model is one file, or one folder")
+        path = _file(source)
+        described = path.parent / "args.json"
+        args = _arguments(described)
+        head, options = _head(described, args), _options(described, args, "network_kwargs")
+        tensors = _state(path, source)
+        channels, width = _channels_and_width(path, tensors)
+        scales, depths = _size(tensors)
+        _check(
+            described, options, {"num_scales": scales, "base_width": width, **dict(zip(_DEPTHS, depths, strict=True))}
+        )
+        depth = depths[0] if len(set(depths)) == 1 else list(depths)
+        network = {"name": "unet", "width": width, "scales": scales, "depth": depth}
+        config = {"channels": channels, "coarse": {"conditioner": network, "head": head}}
+        try:
+            renamed = {f"coarse.conditioner.{rename(k, scales, depths[-1])}": v.float() for k, v in tensors.items()}
+            expected = expected_shapes(config)
+        except MszooError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        assert expected is not None  # our own parts can be built without memory
+        found = {name: tuple(tensor.shape) for name, tensor in renamed.items()}
+        if found != expected:
+            raise CheckpointError(f"{path}: its tensors are not paper B's: {difference(expected, found)}")
+        model = MultiScaleModel.from_config(config)
+        model.load_state_dict(renamed)
+        return model.eval()
 
-    Raises:
-        CheckpointError: a file that is no such checkpoint, or a network that is not paper B's U-Net.
-    """
-    path = path / "model.pth.tar" if path.is_dir() else path
-    described = path.parent / "args.json"
-    args = _arguments(described)
-    head, options = _head(described, args), _options(described, args, "network_kwargs")
-    tensors, refused = _read(path)
-    channels, width = _channels_and_width(path, tensors)
-    scales, depth = _blocks(tensors)
-    _check(described, options, {"num_scales": scales, "base_width": width, **dict.fromkeys(_DEPTHS, depth)})
-    network = {"name": "unet", "width": width, "scales": scales, "depth": depth}
-    config = {"channels": channels, "coarse": {"conditioner": network, "head": head}}
-    try:
-        renamed = {f"coarse.conditioner.{rename(k, scales, depth)}": v.float() for k, v in tensors.items()}
-        expected = expected_shapes(config)
-    except MszooError as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    assert expected is not None  # our own parts can be built without memory
-    found = {name: tuple(tensor.shape) for name, tensor in renamed.items()}
-    if found != expected:
-        raise CheckpointError(f"{path}: its tensors are not paper B's: {difference(expected, found)}")
-    model = MultiScaleModel.from_config(config)
-    model.load_state_dict(renamed)
-    return model.eval(), refused
+    def write_example(self, folder: Path) -> list[Path]:
+        """See :meth:`Importer.write_example`."""
+        from mszoo.conditioners import UNet
+
+        network = UNet(1, width=2, scales=1, depth=2)
+        ours = {name: 0.3 * torch.randn(tensor.shape) for name, tensor in network.state_dict().items()}
+        theirs = [f"noise_var_embedding.time_embed.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")]
+        parts = ("0.weight", "1.weight", "1.conditioning_embedding.weight", "1.conditioning_embedding.bias")
+        for block in ("encoder.0", "middle_block", "decoder.0"):
+            theirs += [f"{block}.{3 * layer + int(part[0])}{part[1:]}" for layer in (0, 1) for part in parts]
+        state = {f"network.{name}": ours[rename(name, 1, 2)] for name in theirs[:-3]}  # the last layer has no norm
+        torch.save({"step": 1, "state_dict": state}, folder / "model.pth.tar")
+        kwargs = {"num_scales": 1, "base_width": 2, "group_size": 1, **dict.fromkeys(_DEPTHS, 2)}
+        args = {"network": "UNet", "model": "EnergyModel", "reparam_kwargs": "{'conversion': 'inner_product'}"}
+        (folder / "args.json").write_text(json.dumps({**args, "network_kwargs": str(kwargs)}), encoding="utf-8")
+        return [folder / "model.pth.tar"]
+
+
+def _file(source: Source) -> Path:
+    """Of the one path."""
+    path = source.paths[0]
+    return path / "model.pth.tar" if path.is_dir() else path
 
 
 def rename(name: str, scales: int, depth: int) -> str:
-    """Our name of one of the authors' tensors, in a :class:`~mszoo.conditioners.UNet` of these scales and depth.
+    """Our name of one of the authors' tensors, in a :class:`~mszoo.conditioners.UNet` of these scales.
 
     Their blocks number convolution, norm and GELU one after the other, and their decoder its finest block first.
+
+    Args:
+        name: theirs.
+        scales: number of halvings.
+        depth: layers of a decoder's block.
 
     Raises:
         CheckpointError: no such tensor.
@@ -219,10 +255,8 @@ def _check(path: Path, given: dict[str, Any], size: dict[str, int]) -> None:
         )
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """The state dict, and what was refused."""
-    contents = read_tensors(path)
-    content = contents.value
+def _state(path: Path, source: Source) -> dict[str, Tensor]:
+    content = source.read(path)
     state = content.get("state_dict") if isinstance(content, dict) else None
     if (
         not isinstance(state, dict)
@@ -230,7 +264,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
         or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
     ):
         raise CheckpointError(f"{path} holds no state_dict of tensors")
-    return dict(state), contents.refused
+    return state
 
 
 def _channels_and_width(path: Path, tensors: dict[str, Tensor]) -> tuple[int, int]:
@@ -240,9 +274,12 @@ def _channels_and_width(path: Path, tensors: dict[str, Tensor]) -> tuple[int, in
     raise CheckpointError(f"{path} has no four-dimensional tensor encoder.0.0.weight: it is not paper B's UNet")
 
 
-def _blocks(tensors: dict[str, Tensor]) -> tuple[int, int]:
-    """Number of encoder blocks, and of layers in each."""
-    places = [m for m in map(_CONVOLUTION.match, tensors) if m and m[1].startswith("encoder")]
-    scales = {m[1] for m in places}
-    depth = {int(m[2]) for m in places if m[1] == "encoder.0" and int(m[2]) % 3 == 0}
-    return len(scales), len(depth)
+def _size(tensors: dict[str, Tensor]) -> tuple[int, tuple[int, int, int]]:
+    """Number of halvings, and layers in a block of the encoder, in the middle, and in a block of the decoder."""
+    places = [m for m in map(_CONVOLUTION.match, tensors) if m]
+
+    def layers(block: str) -> int:
+        return len({m[2] for m in places if m[1] == block and int(m[2]) % 3 == 0})
+
+    scales = {m[1] for m in places if m[1].startswith("encoder")}
+    return len(scales), (layers("encoder.0"), layers("middle_block"), layers("decoder.0"))

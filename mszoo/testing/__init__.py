@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mszoo.discovery import registry
 from mszoo.errors import MszooError
-from mszoo.testing import bases, conditioners, datasets, heads, objectives
+from mszoo.testing import bases, conditioners, datasets, heads, importers, objectives
 from mszoo.testing.kit import Check, ContractError, Report, Subject, outcome, report
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = [
     "check_conditioner",
     "check_dataset",
     "check_head",
+    "check_importer",
     "check_objective",
     "check_plugin",
     "parametrize_with_checks",
@@ -45,6 +46,7 @@ CHECKS: Mapping[str, Sequence[Check]] = {
     "head": heads.CHECKS,
     "objective": objectives.CHECKS,
     "dataset": datasets.CHECKS,
+    "importer": importers.CHECKS,
 }
 """The checks of each kind; their docstrings are the contract, sentence by sentence."""
 
@@ -72,6 +74,11 @@ def check_objective(name: str, *, expected: Mapping[str, str] | None = None, **o
 def check_dataset(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
     """Check a registered data set, as :func:`check_basis` does."""
     _check("dataset", name, options, expected)
+
+
+def check_importer(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
+    """Check a registered importer, as :func:`check_basis` does, on the files that it writes as an example."""
+    _check("importer", name, options, expected)
 
 
 def parametrize_with_checks(

@@ -42,13 +42,13 @@ def theirs(code: Path, checkpoints: Path, multi_scale: bool) -> Denoise:
 
 
 def ours(checkpoints: Path, multi_scale: bool) -> Denoise:
-    from mszoo.importers.paper_a import convert_flat, convert_multi_scale
+    from mszoo.importers import convert
     from mszoo.inference import fast
 
     if not multi_scale:
-        return fast(convert_flat(checkpoints / "flat_rf13.pt")).denoise
+        return fast(convert(checkpoints / "flat_rf13.pt")).denoise
     details = [checkpoints / f"rf13_scale{j}.pt" for j in (0, 1)]
-    return fast(convert_multi_scale(checkpoints / "low_40x40.pt", details)).denoise
+    return fast(convert(*details, checkpoints / "low_40x40.pt")).denoise
 
 
 def make(who: str, code: Path, checkpoints: Path, multi_scale: bool) -> Denoise:

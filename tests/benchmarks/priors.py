@@ -5,7 +5,7 @@
     python tests/benchmarks/priors.py inpaint MODEL IMAGES               half the pixels, against biharmonic filling
     python tests/benchmarks/priors.py project MODEL IMAGES               10% random projections, against wavelet ISTA
 
-MODEL is anything ``mszoo.load`` takes; for the authors' face models first ``mszoo convert paper-a``.
+MODEL is anything ``mszoo.load`` takes; for the authors' face models first ``mszoo convert``.
 """
 
 from __future__ import annotations

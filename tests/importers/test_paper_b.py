@@ -20,7 +20,9 @@ import mszoo
 from mszoo.conditioners import UNet
 from mszoo.errors import CheckpointError
 from mszoo.heads import EnergyHead
-from mszoo.importers.paper_b import convert, rename
+from mszoo.importers import import_files
+from mszoo.importers.paper_b import rename
+from mszoo.model import MultiScaleModel
 
 ENERGY = {"network": "UNet", "model": "EnergyModel", "reparam_kwargs": "{'conversion':'inner_product'}"}
 NORM = {**ENERGY, "reparam_kwargs": "{'conversion':'squared_norm'}"}
@@ -32,14 +34,20 @@ PAPER = (
 )
 
 
-def options(width: int = 2, scales: int = 1, depth: int = 3, **more: Any) -> dict[str, Any]:
+def options(width: int = 2, scales: int = 1, depth: Any = 3, **more: Any) -> dict[str, Any]:
     """network_kwargs like those of the paper, of a network of another size."""
-    size = {"num_scales": scales, "base_width": width, **dict.fromkeys(DEPTHS, depth)}
+    depths = (depth,) * 3 if isinstance(depth, int) else depth
+    size = {"num_scales": scales, "base_width": width, **dict(zip(DEPTHS, depths, strict=True))}
     return {**ast.literal_eval(PAPER), **size, **more}
 
 
 NO_DICTS = ["[1, 2]", [1, 2], "None", None, 3, "", "{", "\0", "{[]: 1}", "{'a': f()}", "__import__('os')"]
 NO_DICTS += ["(" * 1000, "-" * 999 + "1", "[" * 10**4, str({"a" * 1000: 1})]
+
+
+def convert(folder: Path) -> tuple[MultiScaleModel, list[str]]:
+    done = import_files([folder], "paper_b")
+    return done.model, done.refused
 
 
 class Performance:
@@ -61,11 +69,12 @@ class Evil:
 
 def theirs(network: UNet, prefix: str = "network.") -> OrderedDict[str, Tensor]:
     """A network's weights under the authors' names: the inverse of ``rename``, by trying all of them."""
-    scales, depth = len(network.encoder), len(network.encoder[0])  # type: ignore[arg-type]
+    scales, depth = len(network.encoder), len(network.decoder[-1]) + 1  # type: ignore[arg-type]
+    most = max(len(block) for block in (*network.encoder, network.middle, *network.decoder)) + 1  # type: ignore[arg-type]
     blocks = [f"{side}.{s}" for side in ("encoder", "decoder") for s in range(scales)] + ["middle_block"]
     names = [f"noise_var_embedding.time_embed.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")]
     for block in blocks:
-        for layer in range(depth):
+        for layer in range(most):
             names += [f"{block}.{3 * layer}.weight", f"{block}.{3 * layer + 1}.weight"]
             names += [f"{block}.{3 * layer + 1}.conditioning_embedding.{kind}" for kind in ("weight", "bias")]
     state = network.state_dict()
@@ -89,9 +98,12 @@ def write(folder: Path, args: dict[str, Any], state: Any, **more: Any) -> Path:
 
 
 @pytest.mark.parametrize("args", [ENERGY, NORM, SCORE], ids=["inner_product", "squared_norm", "score"])
-@pytest.mark.parametrize(("channels", "width", "scales", "depth"), [(1, 4, 2, 3), (3, 6, 3, 4), (1, 2, 1, 2)])
+@pytest.mark.parametrize(
+    ("channels", "width", "scales", "depth"),
+    [(1, 4, 2, 3), (3, 6, 3, 4), (1, 2, 1, 2), (1, 4, 2, (3, 2, 4)), (3, 2, 1, (1, 5, 2))],
+)
 def test_converted_it_computes_the_same(
-    tmp_path: Path, args: dict[str, Any], channels: int, width: int, scales: int, depth: int
+    tmp_path: Path, args: dict[str, Any], channels: int, width: int, scales: int, depth: Any
 ) -> None:
     network = UNet(channels, width=width, scales=scales, depth=depth)
     state = theirs(network)
@@ -267,7 +279,7 @@ def test_what_is_no_such_checkpoint_is_said(tmp_path: Path) -> None:
         tmp_path, args, {**state, "network.other.weight": torch.rand(2)}
     )
     more = {**state, "network.middle_block.9.weight": torch.rand(4, 4, 3, 3)}
-    assert "middle.3.convolution.weight is not of this model" in faults(tmp_path, args, more)
+    assert "'num_layers_mid_block' is 3, but the tensors have 4" in faults(tmp_path, args, more)
     missing = {k: v for k, v in state.items() if "decoder.1.0.weight" not in k}
     assert "decoder.0.0.convolution.weight is missing" in faults(tmp_path, args, missing)
     wrong = {k: v[:1] if k.endswith("middle_block.1.weight") else v for k, v in state.items()}

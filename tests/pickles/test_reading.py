@@ -309,8 +309,8 @@ def fault_of(read: Callable[[Path], Any], path: Path) -> str | None:
     """What is wrong with a file, None for nothing. Anything but the one kind of error, with its name, is raised."""
     try:
         read(path)
-    except DataError if read is read_arrays else CheckpointError as error:
-        if str(path) in str(error):
+    except MszooError as error:
+        if type(error) is (DataError if read is read_arrays else CheckpointError) and str(path) in str(error):
             return str(error)
         raise
     return None
@@ -320,12 +320,9 @@ def fault_of(read: Callable[[Path], Any], path: Path) -> str | None:
 def test_pickles_that_only_do_harm(tmp_path: Path, name: str) -> None:
     (tmp_path / "batch").write_bytes(BOMBS[name])
     zipped(tmp_path / "file", BOMBS[name])
-    for read, file, harmless in (
-        (read_arrays, "batch", {"nested key"}),
-        (read_tensors, "file", {"nested key", "memo"}),
-    ):
+    for read, file in ((read_arrays, "batch"), (read_tensors, "file")):
         fault = fault_of(read, tmp_path / file)
-        assert (fault is None) == (name in harmless)
+        assert (fault is None) == (name == "nested key")
         assert len(fault or "") < 500
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,10 @@ import mszoo
 from mszoo.bases import OrthogonalBasis
 from mszoo.conditioners import Conditioner
 from mszoo.data import ImageDataset
+from mszoo.errors import CheckpointError
 from mszoo.heads import AnchoredEnergy, EnergyHead, Head, InnerProductEnergy
+from mszoo.importers import Importer, Source
+from mszoo.model import MultiScaleModel
 from mszoo.objectives import Denoising, DualScoreMatching
 from mszoo.randomness import Draw
 
@@ -364,6 +368,77 @@ class Homebound(Ramps):
         self.read = lambda i: i
 
 
+# ---- importers -----------------------------------------------------------------------------------------------
+
+
+class PlainLayers(Importer):
+    """Its files hold ``layers.N.weight``, the convolutions of a plain stack."""
+
+    def recognizes(self, source: Source) -> bool:
+        return all(any(name.startswith("layers.") for name in names) for names in source.names)
+
+    def convert(self, source: Source) -> MultiScaleModel:
+        (path,) = source.paths
+        model = self.model()
+        try:
+            model.load_state_dict(self.renamed(source.state(path)))
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        return model.eval()
+
+    def write_example(self, folder: Path) -> list[Path]:
+        state = self.model().state_dict()
+        torch.save({f"layers.{i}.weight": state[name] for i, name in enumerate(self.names)}, folder / "plain.pt")
+        return [folder / "plain.pt"]
+
+    names = tuple(f"coarse.conditioner.{name}.weight" for name in ("first", "inner.0", "last"))
+
+    def model(self) -> MultiScaleModel:
+        network = {"name": "bias_free_cnn", "receptive_field": 7, "depth": 3, "width": 4, "norm": "none"}
+        return MultiScaleModel.from_config({"channels": 1, "coarse": {"conditioner": network, "head": "denoiser"}})
+
+    def renamed(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {self.names[i]: state[f"layers.{i}.weight"] for i in range(3)}
+
+
+class Reluctant(PlainLayers):
+    def recognizes(self, source: Source) -> bool:
+        return False
+
+
+class Greedy(PlainLayers):
+    def recognizes(self, source: Source) -> bool:
+        return True
+
+
+class StillTraining(PlainLayers):
+    def convert(self, source: Source) -> MultiScaleModel:
+        return super().convert(source).train()
+
+
+class HalfLoaded(PlainLayers):
+    def convert(self, source: Source) -> MultiScaleModel:
+        model = super().convert(source)
+        torch.nn.init.normal_(model.state_dict()[self.names[0]])
+        return model
+
+
+class Patched(PlainLayers):
+    def convert(self, source: Source) -> MultiScaleModel:
+        model = super().convert(source)
+        denoise = model.coarse.denoise
+        model.coarse.denoise = lambda y, t=None, cond=None: 2 * denoise(y, t, cond)  # no part of a configuration
+        return model
+
+
+class Careless(PlainLayers):
+    def convert(self, source: Source) -> MultiScaleModel:
+        (path,) = source.paths
+        model = self.model()
+        model.load_state_dict(self.renamed(source.state(path)))
+        return model.eval()
+
+
 # Kind and check: what breaks it.
 BROKEN: dict[tuple[str, str], type] = {
     ("basis", "has_the_stated_shapes"): SinglePrecision,
@@ -416,6 +491,12 @@ BROKEN: dict[tuple[str, str], type] = {
     ("dataset", "knows_sizes"): Sideways,
     ("dataset", "has_labels"): Nameless,
     ("dataset", "travels_to_workers"): Homebound,
+    ("importer", "knows_its_own_files"): Reluctant,
+    ("importer", "leaves_others_alone"): Greedy,
+    ("importer", "gives_a_model"): StillTraining,
+    ("importer", "loads_every_weight"): HalfLoaded,
+    ("importer", "can_be_saved"): Patched,
+    ("importer", "names_what_is_damaged"): Careless,
 }
 
 

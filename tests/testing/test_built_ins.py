@@ -24,6 +24,7 @@ ENERGY = {**LOCAL, "activation": "gelu", "noise_embedding": True}
     *(("head", name) for name in ("denoiser", "inner_product", "squared_norm", "anchored", "score")),
     *(("objective", name) for name in ("denoising", "score_matching", "dual_score_matching")),
     ("dataset", "photographs"),
+    *(("importer", name) for name in ("paper_a", "paper_b")),
 )
 def test_contract(check) -> None:
     check()
