@@ -14,6 +14,7 @@ from mszoo.data import ImageDataset
 from mszoo.discovery import registry
 from mszoo.errors import ClashError, MszooError, OptionsError, UnknownComponentError
 from mszoo.heads import Head
+from mszoo.importers import Importer
 from mszoo.objectives import Objective
 from mszoo.registry import KINDS, Registry, Spec, natural_order
 
@@ -23,6 +24,7 @@ CONTRACTS = {
     "head": Head,
     "objective": Objective,
     "dataset": ImageDataset,
+    "importer": Importer,
 }
 
 

@@ -14,7 +14,7 @@ from mszoo.model import MultiScaleModel
 from mszoo.pickles import Contents, read_tensors
 from mszoo.registry import Part
 
-__all__ = ["Importer", "Source"]
+__all__ = ["Importer", "Source", "find_state"]
 
 # Where training programs put the weights among what else they keep.
 _KEYS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "network", "net")
@@ -51,7 +51,7 @@ class Source:
         Raises:
             CheckpointError: it has no state dict of tensors.
         """
-        state = _find(self.read(path))
+        state = find_state(self.read(path))
         if state is None:
             raise CheckpointError(f"{path} holds no state dict of tensors")
         return {name.removeprefix("module."): tensor for name, tensor in state.items()}
@@ -61,12 +61,12 @@ class Source:
         """For each path the names of its tensors; none for a folder, and for a file without a state dict."""
         found = []
         for path in self.paths:
-            state = None if path.is_dir() else _find(self.read(path))
+            state = None if path.is_dir() else find_state(self.read(path))
             found.append({name.removeprefix("module.") for name in state or {}})
         return found
 
 
-def _find(content: Any) -> dict[str, Tensor] | None:
+def find_state(content: Any) -> dict[str, Tensor] | None:
     """The state dict in what a file holds: it itself, or under a usual key, there perhaps the only one of a list."""
     for _ in range(3):
         if isinstance(content, list) and len(content) == 1:

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from mszoo.errors import CheckpointError
 from mszoo.importers import Importer, Source
+from mszoo.importers.base import find_state
 from mszoo.model import MultiScaleModel
+from mszoo.pickles import read_tensors
 from mszoo.testing.kit import Check, ContractError, Subject, require
 
 __all__ = ["CHECKS"]
@@ -84,8 +85,9 @@ def names_what_is_damaged(subject: Subject) -> None:
     """A file without one of its tensors, or with one of another shape, is a CheckpointError that names the file."""
     with _example(subject) as (importer, paths):
         for path in paths:
-            content = torch.load(path, weights_only=True)
-            state = content if _is_state(content) else next(v for v in content.values() if _is_state(v))
+            content = read_tensors(path).value
+            state = find_state(content)
+            assert state is not None
             for name in list(state):
                 tensor = state.pop(name)
                 _require_refusal(importer, content, path, paths, f"without its tensor {name}")
@@ -93,10 +95,6 @@ def names_what_is_damaged(subject: Subject) -> None:
                 _require_refusal(importer, content, path, paths, f"whose tensor {name} has another shape")
                 state[name] = tensor
             torch.save(content, path)
-
-
-def _is_state(content: object) -> bool:
-    return isinstance(content, dict) and bool(content) and all(isinstance(v, Tensor) for v in content.values())
 
 
 def _require_refusal(importer: Importer, content: object, path: Path, paths: list[Path], what: str) -> None:

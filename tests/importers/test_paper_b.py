@@ -287,7 +287,7 @@ def test_what_is_no_such_checkpoint_is_said(tmp_path: Path) -> None:
     assert "no state_dict of tensors" in faults(tmp_path, args, {**state, 1: torch.rand(2)})
     assert "no four-dimensional tensor encoder.0.0.weight" in faults(tmp_path, args, {"a": torch.rand(2)})
     wide = {"network.encoder.0.0.weight": torch.rand(2000, 1, 3, 3)}
-    assert "1024" in faults(tmp_path, {**ENERGY, "network_kwargs": str(options(2000, 1, 1))}, wide)
+    assert "1024" in faults(tmp_path, {**ENERGY, "network_kwargs": str(options(2000, 1, (1, 0, 0)))}, wide)
     (tmp_path / "args.json").unlink()
     with pytest.raises(CheckpointError, match=r"args\.json is missing"):
         convert(tmp_path)

@@ -1,0 +1,1 @@
+"""Importers, a class for each layout of published files."""
