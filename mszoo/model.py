@@ -98,7 +98,8 @@ class MultiScaleModel(nn.Module):
         except AttributeError:
             raise UnsupportedError(
                 "this model has a part that was built directly; build its parts with mszoo.create(kind, name, ...) "
-                "or the model with MultiScaleModel.from_config(...), so that it can be saved and built again"
+                "or the model with MultiScaleModel.from_config(...), so that it can be saved and built again; "
+                "if it was made fast, save the model that fast was given"
             ) from None
 
     def save_pretrained(self, folder: str | Path, *, beside: dict[str, str] | None = None) -> None:

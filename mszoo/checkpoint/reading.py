@@ -109,12 +109,18 @@ def expected_shapes(config: dict[str, Any], most: int = _MOST_TENSORS) -> dict[s
 
 
 class _WithoutDraws(TorchFunctionMode):
-    """Initial weights are not drawn: where tensors have no memory, torch takes long to draw nothing."""
+    """Initial weights are not drawn where tensors have no memory.
+
+    To draw nothing torch takes long: on the device ``meta`` a draw, like most arithmetic, is done by ``torch._refs``,
+    whose first call imports torch's compiler. An initializer that looks for modes is met by its own name here, with
+    the tensor by keyword.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (Tensor.normal_, Tensor.uniform_):
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def _bounded(shapes: Mapping[str, tuple[int, ...]]) -> Callable[[dict[str, Any]], MultiScaleModel]:

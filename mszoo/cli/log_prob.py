@@ -53,7 +53,7 @@ def log_prob(
         raise MszooError("no image could be measured")
 
     import mszoo
-    from mszoo.evaluation import plots, probabilities, write_csv, write_parquet
+    from mszoo.evaluation import probabilities, write_csv, write_parquet
     from mszoo.evaluation.tables import import_pyarrow
 
     if format is Format.parquet:
@@ -88,6 +88,8 @@ def log_prob(
         console.print(f"the constant of {size} images: standard error {c.error:.2g} nats, at noise variance {c.t:g}")
     if out is None:
         return
+    from mszoo.evaluation import plots
+
     write = write_csv if format is Format.csv else write_parquet
     write(rows, out / f"log-prob.{format.value}")
     if finite:

@@ -60,10 +60,6 @@ class Conditioner(nn.Module, ABC):
             A tensor of y's shape, or (B, features).
         """
 
-    def folded(self, dtype: torch.dtype = torch.float32) -> Conditioner:
-        """An equivalent network for inference in eval mode, faster where there is one; otherwise itself."""
-        return self
-
     def join(self, y: Tensor, cond: Tensor | None) -> Tensor:
         """The condition's channels, then y's: (B, cond_channels + channels, H, W).
 

@@ -10,15 +10,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import pydantic
-import torch
 from torch import Tensor, nn
 
 from mszoo.conditioners.base import Conditioner
-from mszoo.conditioners.folded_cnn import FoldedCNN
 from mszoo.conditioners.layers import (
     Activation,
-    BatchScale,
-    ChannelScale,
     ContrastConv,
     NoiseEmbedding,
     Norm,
@@ -74,6 +70,7 @@ class BiasFreeCNN(Conditioner):
         ValueError: a receptive field that the depth cannot have.
 
     Example:
+        >>> import torch
         >>> network = BiasFreeCNN(3, cond_channels=1, receptive_field=13)
         >>> network(torch.rand(2, 3, 16, 16), cond=torch.rand(2, 1, 16, 16)).shape
         torch.Size([2, 3, 16, 16])
@@ -134,21 +131,6 @@ class BiasFreeCNN(Conditioner):
             h = norm(layer(h)) * (1 + modulation(embedded))[:, :, None, None]
             h = activate(h, self.activation)
         return self.last(h)
-
-    def folded(self, dtype: torch.dtype = torch.float32) -> Conditioner:
-        """The same function with its norms folded into its convolutions; itself where they cannot be."""
-        if self.embedding is not None or any(isinstance(norm, ChannelScale) for norm in self.norms):
-            return self
-        weights = [self.first.kernels() if isinstance(self.first, ContrastConv) else self.first.weight]
-        for layer, norm in zip(self.inner, self.norms, strict=True):
-            assert isinstance(layer, nn.Conv2d)
-            scale = norm.gain / norm.running_std if isinstance(norm, BatchScale) else layer.weight.new_ones(())
-            weights.append(layer.weight * scale.reshape(-1, 1, 1, 1))
-        weights = [w.detach() for w in (*weights, self.last.weight)]
-        edge = "replicate" if isinstance(self.first, ContrastConv) else "constant"
-        return FoldedCNN(
-            self.channels, self.cond_channels, weights, self.activation, self._receptive_field, dtype, edge
-        )
 
 
 def _modulation(features: int, width: int) -> nn.Linear:

@@ -7,18 +7,15 @@ and interpretable blind image denoising via bias-free convolutional neural netwo
 
 from __future__ import annotations
 
-import copy
 from itertools import pairwise
 from typing import Annotated
 
 import pydantic
-import torch
 from torch import Tensor, nn
 
 from mszoo.bases import pad_to_multiple
 from mszoo.conditioners.base import Conditioner
 from mszoo.conditioners.layers import Activation, ContrastConv, activate, convolution
-from mszoo.conditioners.winograd import Stage
 
 __all__ = ["BiasFreeUNet"]
 
@@ -89,18 +86,6 @@ class BiasFreeUNet(Conditioner):
             h = decoder(up(h) + skipped.pop())
         return self.last(h)[..., :height, :width]
 
-    def folded(self, dtype: torch.dtype = torch.float32) -> Conditioner:
-        """The same function with faster convolutions on a CPU; itself in another dtype than float32."""
-        if dtype != torch.float32:
-            return self
-        network = copy.deepcopy(self)
-        if hasattr(network, "part"):
-            del network.part  # it is no longer what its options would make, and so not for saving
-        for block in network.modules():
-            if isinstance(block, _Block):
-                block.fold()
-        return network
-
 
 class _Block(nn.Module):
     """h + convolution(activation(convolution(h))), which starts as the identity."""
@@ -108,18 +93,12 @@ class _Block(nn.Module):
     def __init__(self, width: int, activation: Activation) -> None:
         super().__init__()
         self.activation: Activation = activation
-        self.first: nn.Conv2d | Stage = convolution(width, width, 3)
-        self.last: nn.Conv2d | Stage = convolution(width, width, 3)
+        self.first = convolution(width, width, 3)
+        self.last = convolution(width, width, 3)
         nn.init.zeros_(self.last.weight)
 
     def forward(self, h: Tensor) -> Tensor:
         return h + self.last(activate(self.first(h), self.activation))
-
-    def fold(self) -> None:
-        """Make the convolutions those for inference."""
-        assert isinstance(self.first, nn.Conv2d)
-        assert isinstance(self.last, nn.Conv2d)
-        self.first, self.last = (Stage([layer.weight], rectify=False) for layer in (self.first, self.last))
 
 
 def _blocks(width: int, number: int, activation: Activation) -> nn.Sequential:

@@ -147,8 +147,9 @@ class LogWaves(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         # log t spans about 30 nats; the wavelengths go from twice that down to 2.
-        frequency = torch.logspace(-1, math.log10(math.pi), self.features // 2)
-        self.register_buffer("frequency", frequency, persistent=False)
+        # Computed on the CPU: on the device meta, where a checkpoint is tried, that would load torch's compiler.
+        frequency = torch.logspace(-1, math.log10(math.pi), self.features // 2, device="cpu")
+        self.register_buffer("frequency", frequency.to(torch.empty(0).device), persistent=False)
         self.frequency: Tensor
 
     def forward(self, t: Tensor) -> Tensor:  # noqa: D102

@@ -128,8 +128,10 @@ class VarianceEmbedding(nn.Module):
         super().__init__()
         self.log = log
         # Paper B's frequencies are float32 values, whatever the network's precision.
-        frequency = torch.exp(-torch.linspace(0, math.log(100), 32, dtype=torch.float32))
-        self.register_buffer("frequency", math.pi * frequency if log else frequency, persistent=False)
+        # (Computed on the CPU: on the device meta, where a checkpoint is tried, that would load torch's compiler.)
+        frequency = torch.exp(-torch.linspace(0, math.log(100), 32, dtype=torch.float32, device="cpu"))
+        frequency = (math.pi * frequency if log else frequency).to(torch.empty(0).device)
+        self.register_buffer("frequency", frequency, persistent=False)
         self.frequency: Tensor
         self.network = nn.Sequential(nn.Linear(64, _FEATURES), nn.SiLU(), nn.Linear(_FEATURES, _FEATURES), nn.SiLU())
 

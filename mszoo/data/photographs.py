@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import skimage.data
 from PIL import Image
 from torch import Tensor
 
@@ -64,5 +63,7 @@ class Photographs(ImageDataset):
 
 def photograph(name: str, channels: int) -> Tensor:
     """A photograph of ``skimage.data``, (C, H, W) uint8."""
+    import skimage.data  # where one is asked for: it takes a while
+
     image = Image.fromarray(np.asarray(getattr(skimage.data, name)()))
     return from_array(np.asarray(image.convert("L" if channels == 1 else "RGB")))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mszoo.conditioners.base import Conditioner
 from mszoo.conditioners.layers import Activation, activate
-from mszoo.conditioners.winograd import Stage
+from mszoo.inference.fast.winograd import Stage
 
 __all__ = ["FoldedCNN"]
 
@@ -31,7 +31,6 @@ class FoldedCNN(Conditioner):
         cond_channels: of the condition; 0 for none.
         weights: of the convolutions, with the norms multiplied in.
         activation: after all but the first and the last.
-        receptive_field: of the chain.
         dtype: to compute in; the output has y's dtype.
         edge: how the image goes on beyond its edge for the first layer, a mode of :func:`torch.nn.functional.pad`.
     """
@@ -44,7 +43,6 @@ class FoldedCNN(Conditioner):
         cond_channels: int,
         weights: Sequence[Tensor],
         activation: Activation,
-        receptive_field: int,
         dtype: torch.dtype,
         edge: str = "constant",
     ) -> None:
@@ -56,7 +54,7 @@ class FoldedCNN(Conditioner):
         self.stages = nn.ModuleList(Stage(run, self.rectify) for run in _runs(inner, together=self.rectify))
         self.batch_independent = True
         self.smooth = activation != "relu"
-        self._receptive_field = receptive_field
+        self._receptive_field = 1 + sum(w.shape[-1] - 1 for w in weights)
         self.edge = edge
 
     @property
@@ -69,7 +67,7 @@ class FoldedCNN(Conditioner):
         joined = self.join(y, cond).to(self.first.dtype)
         height, width = y.shape[-2:]
         together = len(y) if y.is_cuda else max(1, _PIXELS_AT_ONCE // (height * width))
-        parts = [self._chain(part.contiguous(memory_format=torch.channels_last)) for part in joined.split(together)]
+        parts = [self._chain(_channels_last(part)) for part in joined.split(together)]
         return torch.cat(parts).to(y.dtype) if len(parts) > 1 else parts[0].to(y.dtype)
 
     def _chain(self, h: Tensor) -> Tensor:
@@ -78,6 +76,11 @@ class FoldedCNN(Conditioner):
             h = stage(h)
             h = h if self.rectify else activate(h, self.activation)
         return F.conv2d(h, self.last, padding=1)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """The same images with the channels of a pixel side by side; in words that ``vmap`` knows."""
+    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 def _runs(weights: Sequence[Tensor], together: bool) -> Iterator[list[Tensor]]:
