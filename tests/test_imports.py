@@ -70,3 +70,40 @@ def test_needs_no_torch(code: str) -> None:
     check = "import sys; heavy = {'torch', 'numpy', 'accelerate', 'timm'} & set(sys.modules); assert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+# Slow to import, and what few verbs need.
+HEAVY = {"torch._dynamo", "torch._inductor", "sympy", "matplotlib", "skimage", "scipy", "timm", "accelerate", "triton"}
+ENERGY = "cifar10-grey-energy"
+STEPS = "--h0", "0.7"
+VERBS = {
+    "denoise": ["denoise", "a.png", "out.png"],
+    "evaluate": ["evaluate", "photographs-haar-rf13", "--data", "a.png", "--sigma", "0.1"],
+    "sample": ["sample", "samples", "--count", "1", "--size", "16", *STEPS, "--coarse-h0", "0.7"],
+    "super-resolve": ["super-resolve", "a.png", "out.png", "--factor", "2", *STEPS],
+    "solve": ["solve", "a.png", "out.png", *STEPS],
+    "log-prob": ["log-prob", "a.png", "--model", ENERGY],
+    "info": ["info", ENERGY],
+    "models": ["models"],
+    "components": ["components"],
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_imports_what_it_uses(verb: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.effect_noise((32, 32), 64).save(tmp_path / "a.png")
+    code = f"""
+import sys
+from mszoo.cli import main
+sys.argv = ["mszoo", *{VERBS[verb]!r}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = {HEAVY!r} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
