@@ -102,7 +102,8 @@ class Library:
         except (_Fault, OSError, ValueError) as error:
             self._settled = True
             why = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())[:300]
-            warnings.warn(f"convolutions are done by PyTorch, which takes longer: {why}", stacklevel=2)
+            advice = " (XDG_CACHE_HOME moves the folder of compiled code)" if isinstance(error, OSError) else ""
+            warnings.warn(f"convolutions are done by PyTorch, which takes longer: {why}{advice}", stacklevel=2)
 
 
 def _compiler() -> list[str]:
@@ -189,14 +190,17 @@ def _compile(command: Sequence[str], folder: Path, patience: float) -> None:
     """Run the compiler, with its temporary files in a folder, and end it with all it started if it takes too long."""
     said = folder / "said.txt"
     with open(said, "wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "TMPDIR": str(folder), "LC_ALL": "C"},
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "TMPDIR": str(folder), "LC_ALL": "C"},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise _Fault(f"the C compiler {command[0]!r} cannot be started: {error.strerror}") from None
         try:
             code = process.wait(patience)
         except subprocess.TimeoutExpired:
