@@ -29,8 +29,8 @@ import platformdirs
 
 __all__ = ["PAYS", "Library"]
 
-# Multiplications (of PyTorch's way) that take as long as the compiler: a second or two.
-PAYS = 5e10
+# Multiplications that take PyTorch as long as the compiler takes: a second or two of one core.
+PAYS = 2e10
 _PATIENCE = 60.0  # seconds for the compiler, on a busy machine
 _LARGEST = 2**24  # bytes of a library
 
@@ -100,6 +100,8 @@ class Library:
                 self._found = _kept(key) or (_build(command, key, self._patience) if pays else None)
             self._settled = pays or not command or self._found is not None
         except (_Fault, OSError, ValueError) as error:
+            if not pays:  # it may never matter
+                return
             self._settled = True
             why = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())[:300]
             advice = " (XDG_CACHE_HOME moves the folder of compiled code)" if isinstance(error, OSError) else ""

@@ -91,6 +91,13 @@ def test_without_a_compiler(compiler, reason, cache, monkeypatch):
     assert [reason in warning for warning in seen] == ([True] if reason else [])
 
 
+def test_little_work_needs_no_compiler_and_no_warning(cache, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    library = Library()
+    assert told(library, PAYS / 10) == []
+    assert len(told(library)) == 1
+
+
 @needs_compiler
 @posix
 def test_no_more_processes():
