@@ -30,7 +30,7 @@ import mszoo
 import mszoo.hub
 from mszoo import MultiScaleModel
 from mszoo.checkpoint.folder import CARD, CONFIG, EVALUATION, RECIPE, WEIGHTS
-from mszoo.cli import hub, listing
+from mszoo.cli import card, info, models
 from mszoo.errors import CheckpointError, HubError, MszooError, RecipeError
 from mszoo.hub.listing import _of_card
 from mszoo.hub.names import hub_name
@@ -285,8 +285,8 @@ def verbs(folder: Path) -> None:
     constants.HF_HUB_CACHE = str(folder)
     model = str(next(folder.glob("models--*/snapshots/*")))
     with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as terminal, redirect_stdout(terminal):
-        listing.models()
-        for verb in (listing.info, hub.card):
+        models()
+        for verb in (info, card):
             with suppress(MszooError):
                 verb(model)
         written = terminal.buffer.getvalue()  # type: ignore[attr-defined]
