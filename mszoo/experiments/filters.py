@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mszoo.data.images import encode
 from mszoo.errors import ImageSizeError
-from mszoo.evaluation.plots import save_figure
 from mszoo.inference import add_noise
 from mszoo.model import MultiScaleModel
 
@@ -83,6 +81,10 @@ def draw(
 
 def plot(y: Tensor, filters: Tensor, pixels: Sequence[tuple[int, int]], path: Path, around: int = 24) -> None:
     """The noisy image (C, H, W) with the pixels marked, and the filters (n, C, H, W) near them, mean over channels."""
+    from matplotlib.figure import Figure  # checking pixels draws nothing
+
+    from mszoo.evaluation.plots import save_figure
+
     figure = Figure(figsize=(2.6 * (len(pixels) + 1), 2.8), layout="constrained")
     axes = figure.subplots(1, len(pixels) + 1, squeeze=False)[0]
     axes[0].imshow(encode(y), cmap="gray", vmin=0, vmax=255)
