@@ -223,6 +223,10 @@ class Registry:
             )
 
 
-def natural_order(name: str) -> list[Any]:
-    """Sort key that puts db2 before db10."""
-    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name) if p]
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Sort key that puts db2 before db10, of any length."""
+    parts = re.split(r"([0-9]+)", name)  # not \d: a superscript is a digit, and no number
+    digits = [p.lstrip("0") for p in parts[1::2]]
+    numbers = [(len(d), d) for d in digits]  # the longer number is the larger one
+    words = [(-1, p) for p in parts[::2]]
+    return [key for pair in zip(words, [*numbers, (-1, "")], strict=True) for key in pair if key != (-1, "")]

@@ -9,7 +9,7 @@ PACKAGE = Path(mszoo.__file__).parent
 # From the bottom to the top, each a layer of its own: a module imports from its own room or from those below.
 LAYERS = [
     *("errors", "isolation", "shipped", "files", "pickles", "options", "randomness", "text"),
-    *("registry", "hooks", "components", "discovery", "recipe"),
+    *("registry", "hooks", "components", "discovery", "recipe", "pictures"),
     *("bases", "conditioners", "heads", "objectives", "data"),
     *("summary", "build", "model", "checkpoint", "importers"),
     *("inference", "evaluation", "hub", "training", "experiments"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from mszoo.cli.options import Device, ModelOption, Seed, Views, number
-from mszoo.cli.output import console, print_error
-from mszoo.cli.targets import pairs
+from mszoo.cli.options import Device, ModelOption, Overwrite, Quality, Seed, SkipExisting, Views, number, value_range
+from mszoo.cli.output import console, errors, print_error
+from mszoo.cli.targets import Existing, Job, plan, shown
 from mszoo.errors import MszooError
 
 __all__ = ["denoise"]
@@ -26,33 +28,133 @@ def denoise(
     seed: Seed = 0,
     tile: Annotated[int, typer.Option(min=64, help="Side in pixels of the tiles of a large image.")] = 768,
     views: Views = 1,
+    values: Annotated[
+        str | None,
+        typer.Option("--range", metavar="LOW:HIGH", help="Stored values that are black and white: 0:4095 for 12 bits."),
+    ] = None,
+    quality: Quality = 95,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
     device: Device = "cpu",
 ) -> None:
     """Denoise image files of any size. OUT is a file for one image, a folder for more."""
-    import mszoo
-    from mszoo.data.images import read_image, write_image
-    from mszoo.evaluation import psnr
-    from mszoo.inference import add_noise as add
-    from mszoo.inference import denoise_image, fast
-
     if len(paths) < 2:
         raise MszooError("give one or more images or folders, and last where to write: mszoo denoise IN... OUT")
-    loaded = fast(mszoo.load(model, device))
+    # all that can be wrong with the words and the files is found before torch is imported
     noise = None if add_noise is None else number(add_noise, "--add-noise")
     level = number(sigma, "--sigma") if sigma is not None else noise
+    limits = None if values is None else value_range(values)
+    todo = plan(paths[:-1], paths[-1], Existing.told(overwrite, skip_existing))
+
+    import mszoo
+    from mszoo.inference import add_noise as add
+    from mszoo.inference import denoise_image, fast
+    from mszoo.pictures.picture import Range
+
     failed = 0
-    for i, (source, target) in enumerate(pairs(paths[:-1], paths[-1])):
-        try:
-            clean = read_image(source, str(source), None if loaded.channels == 1 else loaded.channels)[None].to(device)
-            y = clean if noise is None else add(clean, noise, seed, i)
-            result = denoise_image(loaded, y, level, tile, views)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(result[0], target)
-        except MszooError as error:  # name it, go on with the rest
-            failed += 1
-            print_error(str(error))
-            continue
-        gain = "" if noise is None else f"  {psnr(y, clean).item():.2f} -> {psnr(result, clean).item():.2f} dB"
-        console.print(f"{escape(str(target))}{gain}", soft_wrap=True)
+    if todo.jobs:
+        loaded = fast(mszoo.load(model, device))
+        with errors.status("starting") as status:
+            work = _Work(
+                channels=loaded.channels,
+                clean=lambda y, tell: denoise_image(loaded, y.to(device), level, tile, views, tell).cpu(),
+                spoil=None if noise is None else lambda x, index: add(x, noise, seed, index),
+                scale=None if limits is None else Range(*limits),
+                quality=quality,
+                tell=status.update,
+            )
+            for job in todo.jobs:
+                try:
+                    done = work(job)
+                except (MszooError, OSError) as error:  # name it, go on with the rest
+                    failed += 1
+                    print_error(str(error))
+                else:
+                    console.print(escape(f"{shown(job.target)}{done}"), soft_wrap=True)
+    left_out = [f"{count} {reason}" for reason, count in todo.left_out.items() if count]
+    if len(todo.jobs) != 1 or left_out:
+        said = [f"{len(todo.jobs) - failed} written", *[f"{failed} failed"] * bool(failed)]
+        said += ["left out: " + ", ".join(left_out)] * bool(left_out)
+        console.print(escape("; ".join(said)), soft_wrap=True)
     if failed:
         raise typer.Exit(1)
+
+
+@dataclass
+class _Work:
+    """Denoise a file, all its pages; what is kept and what is not is said after its name.
+
+    Attributes:
+        channels: of the model.
+        clean: denoises (1, C, H, W); told each tile.
+        spoil: adds noise; None: the files are noisy.
+        scale: the stored values of black and white; None: those of the files' types.
+        quality: of JPEG and WebP.
+        tell: shows a line of progress.
+    """
+
+    channels: int
+    clean: Callable[[Any, Callable[[int, int], None]], Any]
+    spoil: Callable[[Any, int], Any] | None
+    scale: Any
+    quality: int
+    tell: Callable[[str], None]
+    _noisy: list[float] = field(default_factory=list)
+
+    def __call__(self, job: Job) -> str:
+        from mszoo.pictures.reading import open_picture
+        from mszoo.pictures.writing import write_picture
+
+        self._noisy.clear()
+        picture = open_picture(job.source, self.scale)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        pages = self._pages(job, picture)
+        lost = write_picture(job.target, pages, picture.scale, picture.metadata, self.quality)
+        gain = f"  {_mean(self._noisy):.2f} -> {_mean(list(_psnr_of(picture, job.target))):.2f} dB" * bool(self._noisy)
+        count = f"  {picture.count} pages" * (picture.count > 1)
+        notes = [*picture.notes, *lost]
+        return f"{count}{gain}" + f"  ({'; '.join(notes)})" * bool(notes)
+
+    def _pages(self, job: Job, picture: Any) -> Iterator[Any]:
+        import torch
+
+        from mszoo.evaluation import psnr
+
+        name = escape(shown(job.source))
+        for k, page in enumerate(picture.read()):
+            scale = picture.range_of(page)
+            if k == 0 and (warning := picture.uses_a_sliver(page, scale)):
+                print_error(warning, "[yellow]warning:[/]")
+            x = torch.from_numpy(page.to_unit(scale))[None]
+            y = x if self.spoil is None else self.spoil(x, job.index + 2**32 * k)
+            if self.spoil is not None:
+                self._noisy.append(psnr(y, x).item())
+            where = f"{name}, page {k + 1} of {picture.count}" if picture.count > 1 else name
+            self.tell(where)
+            grey = x.shape[1] == 1 and self.channels == 3
+            result = self.clean(
+                y.expand(-1, 3, -1, -1) if grey else y,
+                lambda tile, tiles, where=where: self.tell(f"{where}: tile {tile} of {tiles}"),
+            )
+            yield page.with_unit((result.mean(1) if grey else result[0]).numpy(), scale)
+
+
+def _psnr_of(picture: Any, target: Path) -> Iterator[float]:
+    """PSNR of what was written, page by page."""
+    import torch
+
+    from mszoo.evaluation import psnr
+    from mszoo.pictures.reading import open_picture
+
+    for before, after in zip(picture.read(), open_picture(target).read(), strict=False):
+        clean = torch.from_numpy(before.to_unit(picture.range_of(before)))[None]
+        same = after.stored.dtype == before.stored.dtype
+        written = open_picture(target, picture.scale if same else None)
+        result = torch.from_numpy(after.to_unit(written.range_of(after)))[None]
+        if result.shape[1] != clean.shape[1]:
+            clean, result = clean.expand(-1, 3, -1, -1), result.expand(-1, 3, -1, -1)
+        yield psnr(result, clean).item()
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -4,25 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mszoo.cli.output import errors
+from mszoo.cli.output import errors, print_error
+from mszoo.cli.targets import Existing, check_source, check_targets, shown
 from mszoo.errors import MszooError
 
-__all__ = ["ascending", "open_both", "schedule"]
+__all__ = ["Opened", "ascending", "open_page", "proceed", "schedule"]
 
 
-def open_both(name: str, path: Path, device: str) -> tuple[Any, Any]:
-    """A model, and an image as a batch for it: a grey model takes each channel as an image of its own."""
-    import mszoo
-    from mszoo.data.images import read_image
-    from mszoo.inference import fast
+@dataclass
+class Opened:
+    """The first page of an image file.
 
-    model = fast(mszoo.load(name, device))
-    image = read_image(path, str(path), None if model.channels == 1 else model.channels).to(device)
-    return model, image[:, None] if model.channels == 1 else image[None]
+    Attributes:
+        picture: the file, a :class:`mszoo.pictures.picture.Picture`.
+        page: its first page.
+        scale: the stored values of black and white.
+    """
+
+    picture: Any
+    page: Any
+    scale: Any
+
+    def batch(self, channels: int, device: str) -> Any:
+        """(B, C, H, W) for a model of so many channels: a grey model takes each channel as an image of its own."""
+        import torch
+
+        x = torch.from_numpy(self.page.to_unit(self.scale)).to(device)
+        if channels == 1:
+            return x[:, None]
+        return x.expand(channels if len(x) == 1 else -1, -1, -1)[None]
+
+    def write(self, images: Any, path: Path, quality: int) -> list[str]:
+        """Write a batch as :meth:`batch` gives it, as deep as the file was; what the format cannot hold is returned."""
+        from mszoo.pictures.writing import write_picture
+
+        x = images.flatten(0, 1)
+        colour = self.page.stored.ndim == 3
+        x = x if colour or len(x) == 1 else x.mean(0, keepdim=True)
+        page = self.page.with_unit(x.cpu().numpy(), self.scale)
+        return write_picture(path, [page], self.picture.scale, self.picture.metadata, quality)
+
+
+def open_page(path: Path) -> Opened:
+    """The first page of an image file; of several, that is told."""
+    from mszoo.pictures.reading import open_picture
+
+    picture = open_picture(path)
+    page = next(picture.read())
+    scale = picture.range_of(page)
+    if picture.count > 1:
+        print_error(f"{shown(path)} has {picture.count} pages; only the first is taken", "[yellow]warning:[/]")
+    if warning := picture.uses_a_sliver(page, scale):
+        print_error(warning, "[yellow]warning:[/]")
+    return Opened(picture, page, scale)
+
+
+def proceed(sources: list[Path], out: Path, overwrite: bool, skip: bool) -> bool:
+    """Whether there is anything to do; raises if a source is missing, or the target may not be written."""
+    existing = Existing.told(overwrite, skip)
+    for source in sources:
+        check_source(source)
+    check_targets(sources, [out], existing)
+    if existing is Existing.skip and out.exists():
+        print_error(f"{shown(out)} is there already", "skipped:")
+        return False
+    return True
 
 
 def schedule(base: Any, **given: float | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
@@ -15,12 +16,16 @@ __all__ = [
     "H0",
     "ModelName",
     "ModelOption",
+    "Overwrite",
+    "Quality",
     "Samples",
     "Seed",
     "SigmaEnd",
+    "SkipExisting",
     "Views",
     "number",
     "sides",
+    "value_range",
 ]
 
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
@@ -36,6 +41,14 @@ Samples = Annotated[int, typer.Option(min=1, help="1: one sample. More: their me
 Beta = Annotated[float | None, typer.Option(help="1 adds no noise on the way; less adds more, and varies more.")]
 H0 = Annotated[float | None, typer.Option(help="First step size; smaller is slower and finer.")]
 SigmaEnd = Annotated[float | None, typer.Option(help="Stop at this noise level, relative to the image's deviation.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave results that are there already as they are.")
+]
+Quality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP files.")]
+
+
+_MOST_PIXELS = 178_956_970  # of one image; Pillow reads no more
 
 
 def number(text: str, option: str) -> float:
@@ -44,7 +57,7 @@ def number(text: str, option: str) -> float:
         above, _, below = text.partition("/")
         value = float(above) / float(below or 1)
     except (ValueError, ZeroDivisionError):
-        raise MszooError(f"{option}: {text!r} is no number; write 0.1, or 25/255") from None
+        raise MszooError(f"{option}: {text[:40]!r} is no number; write 0.1, or 25/255") from None
     if not 0 <= value < float("inf"):
         raise MszooError(f"{option}: the noise level must be 0 or more, got {text}")
     if value > 10:
@@ -53,9 +66,25 @@ def number(text: str, option: str) -> float:
 
 
 def sides(text: str) -> tuple[int, int]:
-    """``160``, or ``128x192``."""
+    """``160``, or ``128x192``; no image larger than what is read again."""
     try:
-        height, _, width = text.lower().partition("x")
-        return int(height), int(width or height)
+        first, _, second = text.lower().partition("x")
+        height, width = int(first), int(second or first)
     except ValueError:
-        raise MszooError(f"--size: {text!r} is no size; write 160, or 128x192") from None
+        raise MszooError(f"--size: {text[:40]!r} is no size; write 160, or 128x192") from None
+    if min(height, width) < 1:
+        raise MszooError(f"--size: {text[:40]!r} has no pixels; write 160, or 128x192")
+    if height * width > _MOST_PIXELS:
+        raise MszooError(f"--size: {text[:40]} has more than {_MOST_PIXELS:,} pixels")
+    return height, width
+
+
+def value_range(text: str) -> tuple[float, float]:
+    """``0:4095``: the stored values of black and white."""
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise MszooError(f"--range: {text[:40]!r} is no range; write LOW:HIGH, as 0:4095") from None
+    if not -math.inf < low < high < math.inf:
+        raise MszooError(f"--range: {text[:40]!r}: the second number must be the larger one, as in 0:4095")
+    return low, high

@@ -9,16 +9,20 @@ import typer
 from rich.markup import escape
 
 from mszoo.cli.drawing import ascending, schedule
-from mszoo.cli.options import H0, Beta, Device, ModelOption, Seed, SigmaEnd, sides
+from mszoo.cli.options import H0, Beta, Device, ModelOption, Overwrite, Seed, SigmaEnd, SkipExisting, sides
 from mszoo.cli.output import console
+from mszoo.cli.targets import Existing, check_targets, shown
+from mszoo.errors import MszooError
 
 __all__ = ["sample"]
+
+_MOST_PIXELS = 2**30  # of all images together; they are drawn at once
 
 
 def sample(
     out: Annotated[Path, typer.Argument(help="A folder for the images.")],
     model: ModelOption = "photographs-haar-rf13",
-    count: Annotated[int, typer.Option(min=1, help="How many images.")] = 4,
+    count: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many images.")] = 4,
     size: Annotated[str, typer.Option(help="Side in pixels, or HEIGHTxWIDTH.")] = "160",
     seed: Seed = 0,
     beta: Beta = None,
@@ -27,9 +31,20 @@ def sample(
     coarse_beta: Annotated[float | None, typer.Option(help="As --beta, for the coarsest image.")] = None,
     coarse_h0: Annotated[float | None, typer.Option(help="As --h0, for the coarsest image.")] = None,
     coarse_sigma_end: Annotated[float | None, typer.Option(help="As --sigma-end, for the coarsest image.")] = None,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
     device: Device = "cpu",
 ) -> None:
     """Draw images from a model: 0.png, 1.png, ... and, of several, a contact sheet."""
+    height_width = sides(size)
+    if count > _MOST_PIXELS // (height_width[0] * height_width[1]):
+        raise MszooError(
+            f"--count: {count:,} images of {size} are drawn at once, and have more than {_MOST_PIXELS:,} pixels"
+        )
+    existing = Existing.told(overwrite, skip_existing)
+    targets = [out / f"{i}.png" for i in range(count)] + [out / "sheet.png"] * (count > 1)
+    check_targets([], targets, existing)
+
     import mszoo
     from mszoo.bases import check_multiple
     from mszoo.data.images import contact_sheet, write_image
@@ -39,14 +54,12 @@ def sample(
 
     coarse = schedule(COARSE, beta=coarse_beta, h0=coarse_h0, sigma_end=coarse_sigma_end)
     detail = schedule(DETAIL, beta=beta, h0=h0, sigma_end=sigma_end)
-    height_width = sides(size)
     loaded = fast(mszoo.load(model, device))
     check_multiple(*height_width, loaded.unit)
     out.mkdir(parents=True, exist_ok=True)
     with ascending() as show:
         images = draw(loaded, count, height_width, generator=seed, coarse=coarse, detail=detail, on_step=show)
-    for i, image in enumerate(images):
-        write_image(image, out / f"{i}.png")
-    if count > 1:
-        write_image(contact_sheet(images), out / "sheet.png")
-    console.print(f"wrote {count} image(s) into {escape(str(out))}")
+    for image, target in zip([*images, *[contact_sheet(images)] * (count > 1)], targets, strict=True):
+        if not (existing is Existing.skip and target.exists()):
+            write_image(image, target)
+    console.print(f"wrote {count} image(s) into {escape(shown(out))}")

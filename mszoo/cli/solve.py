@@ -9,10 +9,22 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mszoo.cli.drawing import ascending, open_both, schedule
-from mszoo.cli.options import H0, Beta, Device, ModelOption, Samples, Seed, SigmaEnd
+from mszoo.cli.drawing import ascending, open_page, proceed, schedule
+from mszoo.cli.options import (
+    H0,
+    Beta,
+    Device,
+    ModelOption,
+    Overwrite,
+    Quality,
+    Samples,
+    Seed,
+    SigmaEnd,
+    SkipExisting,
+)
 from mszoo.cli.output import console
-from mszoo.errors import ImageSizeError, MszooError
+from mszoo.cli.targets import shown
+from mszoo.errors import MszooError
 
 __all__ = ["Measurement", "make_operator", "solve"]
 
@@ -33,7 +45,10 @@ def solve(
     operator: Annotated[Measurement, typer.Option(help="How the image is measured.")] = Measurement.pixels,
     model: ModelOption = "photographs-haar-rf13",
     mask: Annotated[
-        Path | None, typer.Option(help="inpainting: an image of the same size, white where pixels are known.")
+        Path | None,
+        typer.Option(
+            help="inpainting: an image of the same size, white where pixels are known, black or transparent for holes."
+        ),
     ] = None,
     fraction: Annotated[float, typer.Option(help="random-*: how much is measured.")] = 0.5,
     width: Annotated[float, typer.Option(help="blur: the Gaussian's deviation in pixels.")] = 1.5,
@@ -43,51 +58,70 @@ def solve(
     beta: Beta = None,
     h0: H0 = None,
     sigma_end: SigmaEnd = None,
+    quality: Quality = 95,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
     device: Device = "cpu",
 ) -> None:
     """Measure an image, and recover it from the measurement; prints how close that comes."""
-    from mszoo.data.images import write_image
+    if operator is Measurement.inpainting and mask is None:
+        raise MszooError("inpainting needs --mask IMAGE, white where pixels are known")
+    read = [image] if mask is None else [image, mask]
+    if not proceed(read, out, overwrite, skip_existing):
+        return
+    given = open_page(image)
+    known = _known(mask, given.page.stored.shape[:2]) if operator is Measurement.inpainting and mask else None
+
+    import mszoo
     from mszoo.evaluation import psnr
+    from mszoo.inference import fast
     from mszoo.inference.inverse import SOLVE
     from mszoo.inference.inverse import solve as recover
 
     stepping = schedule(SOLVE, beta=beta, h0=h0, sigma_end=sigma_end)
-    loaded, clean = open_both(model, image, device)
-    measuring = make_operator(operator, loaded, tuple(clean.shape[1:]), mask, fraction, width, factor, seed)
+    loaded = fast(mszoo.load(model, device))
+    clean = given.batch(loaded.channels, device)
+    measuring = make_operator(operator, loaded, tuple(clean.shape[1:]), known, fraction, width, factor, seed)
     measured = measuring.forward(clean)
     with ascending() as show:
         found = recover(
             loaded, measured, measuring, mean_of=samples, generator=seed, schedule=stepping,
             on_step=lambda k, y, sigma: show(0, k, y, sigma),
         )  # fmt: skip
-    write_image(found.flatten(0, 1), out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    notes = [*given.picture.notes, *given.write(found, out, quality)]
     start, end = (psnr(x, clean).mean().item() for x in (measuring.pseudo_inverse(measured), found))
-    console.print(f"{escape(str(out))}  {start:.2f} dB (pseudo-inverse) -> {end:.2f} dB", soft_wrap=True)
+    line = f"{shown(out)}  {start:.2f} dB (pseudo-inverse) -> {end:.2f} dB" + f"  ({'; '.join(notes)})" * bool(notes)
+    console.print(escape(line), soft_wrap=True)
+
+
+def _known(mask: Path, size: tuple[int, int]) -> Any:
+    from mszoo.pictures.mask import read_mask
+
+    known = read_mask(mask, size)
+    console.print(f"{known.size - known.sum():,} of {known.size:,} pixels are holes (black or transparent in the mask)")
+    return known
 
 
 def make_operator(
     kind: Measurement,
     model: Any,
     shape: tuple[int, int, int],
-    mask: Path | None,
+    known: Any,
     fraction: float,
     width: float,
     factor: int,
     seed: int,
 ) -> Any:
-    """The measurement that the command line asks for, of images (C, H, W)."""
-    from mszoo.data.images import read_image
+    """The measurement that the command line asks for, of images (C, H, W); ``known`` is the mask of inpainting."""
+    import torch
+
     from mszoo.inference import Blur, Inpainting, RandomProjections, SuperResolution
 
     size = shape[1:]
     try:
         if kind is Measurement.inpainting:
-            if mask is None:
-                raise MszooError("inpainting needs --mask IMAGE, white where pixels are known")
-            known = read_image(mask, str(mask), 1)[0] > 0.5
-            if tuple(known.shape) != size:
-                raise ImageSizeError(f"the mask is {tuple(known.shape)}, the image {size}: they must be the same")
-            return Inpainting(known)
+            return Inpainting(torch.from_numpy(known))
         if kind is Measurement.pixels:
             return Inpainting.random_pixels(size, fraction, seed)
         if kind is Measurement.projections:

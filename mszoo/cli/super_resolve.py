@@ -8,9 +8,21 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from mszoo.cli.drawing import ascending, open_both, schedule
-from mszoo.cli.options import H0, Beta, Device, ModelOption, Samples, Seed, SigmaEnd
+from mszoo.cli.drawing import ascending, open_page, proceed, schedule
+from mszoo.cli.options import (
+    H0,
+    Beta,
+    Device,
+    ModelOption,
+    Overwrite,
+    Quality,
+    Samples,
+    Seed,
+    SigmaEnd,
+    SkipExisting,
+)
 from mszoo.cli.output import console
+from mszoo.cli.targets import shown
 
 __all__ = ["super_resolve"]
 
@@ -25,16 +37,28 @@ def super_resolve(
     beta: Beta = None,
     h0: H0 = None,
     sigma_end: SigmaEnd = None,
+    quality: Quality = 95,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
     device: Device = "cpu",
 ) -> None:
     """Enlarge an image: its details are drawn from the model."""
-    from mszoo.data.images import write_image
+    if not proceed([image], out, overwrite, skip_existing):
+        return
+    small = open_page(image)
+
+    import mszoo
+    from mszoo.inference import fast
     from mszoo.inference.sampling import DETAIL
     from mszoo.inference.sampling import super_resolve as enlarge
 
     detail = schedule(DETAIL, beta=beta, h0=h0, sigma_end=sigma_end)
-    loaded, low = open_both(model, image, device)
+    loaded = fast(mszoo.load(model, device))
+    low = small.batch(loaded.channels, device)
     with ascending() as show:
         large = enlarge(loaded, low, factor, mean_of=samples, generator=seed, detail=detail, on_step=show)
-    write_image(large.flatten(0, 1), out)
-    console.print(f"wrote {escape(str(out))}")
+    notes = [*small.picture.notes, *["transparency not kept"] * (small.page.alpha is not None)]
+    small.page.alpha = None  # of another size
+    out.parent.mkdir(parents=True, exist_ok=True)
+    notes += small.write(large, out, quality)
+    console.print(escape(f"wrote {shown(out)}" + f"  ({'; '.join(notes)})" * bool(notes)), soft_wrap=True)

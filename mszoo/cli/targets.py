@@ -1,40 +1,177 @@
-"""Where results go: a file for one image, a folder for more; never onto an original."""
+"""Where results go: never onto an original, and onto what is there only when told. All is checked before the work."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
-from mszoo.errors import MszooError
+from mszoo.errors import DataError, MszooError
+from mszoo.files import check_plain
+from mszoo.pictures.listing import SUFFIXES, list_folder
 
-__all__ = ["distinct", "pairs"]
+__all__ = ["Existing", "Job", "Plan", "check_source", "check_targets", "plan", "shown"]
 
 
-def pairs(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Each image file, and where its result goes."""
-    from mszoo.data.image_folder import find_images
-    from mszoo.data.images import SUFFIXES
+class Existing(Enum):
+    """What becomes of a target that is there already."""
 
-    if len(sources) == 1 and not sources[0].is_dir() and out.suffix.lower() in SUFFIXES and not out.is_dir():
-        return distinct([(sources[0], out)])
+    refuse = "refuse"
+    overwrite = "overwrite"
+    skip = "skip"
+
+    @classmethod
+    def told(cls, overwrite: bool, skip: bool) -> Existing:
+        """By the options ``--overwrite`` and ``--skip-existing``."""
+        if overwrite and skip:
+            raise MszooError("--overwrite and --skip-existing exclude each other")
+        return cls.overwrite if overwrite else cls.skip if skip else cls.refuse
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image of many: its number among all sources (whatever is skipped), its file, and where its result goes."""
+
+    index: int
+    source: Path
+    target: Path
+
+
+@dataclass
+class Plan:
+    """What to do.
+
+    Attributes:
+        jobs: each image, and where its result goes.
+        left_out: how many files are left out, by reason.
+    """
+
+    jobs: list[Job]
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def plan(sources: Sequence[Path], out: Path, existing: Existing = Existing.refuse) -> Plan:
+    """Where the result of each image goes: a file for one image, a folder for more.
+
+    Images that lie in the folder of the results are no sources, so that a second run does what the first did.
+
+    Args:
+        sources: images and folders.
+        out: a file or a folder.
+        existing: what becomes of a target that is there already.
+
+    Raises:
+        MszooError: no such source, nothing to do, a place that cannot be written, two results for one place, a result
+            that would replace an original, or (``refuse``) anything else.
+    """
+    pairs, left_out = _assign(sources, out)
+    check_targets([s for s, _ in pairs], [t for _, t in pairs], existing)
+    jobs = [Job(i, source, target) for i, (source, target) in enumerate(pairs)]
+    if existing is Existing.skip:
+        jobs = [job for job in jobs if not os.path.lexists(job.target)]
+        left_out += Counter({"with a result": len(pairs) - len(jobs)})
+    return Plan(jobs, left_out)
+
+
+def _assign(sources: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Path]], Counter[str]]:
+    one_file = len(sources) == 1 and not sources[0].is_dir() and not out.is_dir()
+    if one_file and out.suffix.lower() in SUFFIXES:
+        check_source(sources[0])
+        return [(sources[0], out)], Counter()
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
         raise MszooError(f"several images need a folder to go to, {out} is named like an image")
-    if len(sources) == 1 and not sources[0].is_dir() and out.suffix and not out.is_dir():
+    if one_file and out.suffix:
         raise MszooError(f"{out}: no image format {out.suffix}; use {', '.join(sorted(SUFFIXES))}, or name a folder")
-    pairs = []
+    pairs: list[tuple[Path, Path]] = []
+    left_out: Counter[str] = Counter()
     for source in sources:
         if source.is_dir():
-            pairs += [(image, out / image.relative_to(source)) for image in find_images(str(source))]
+            itself = out.is_dir() and out.samefile(source)
+            listing = list_folder(source, [] if itself else [out])
+            if not listing.images:
+                raise DataError(f"no image files in folder {source} ({', '.join(sorted(SUFFIXES))})")
+            pairs += [(image, out / image.relative_to(source)) for image in listing.images]
+            left_out += listing.left_out
         else:
+            check_source(source)
             pairs.append((source, out / source.name))
-    return distinct(pairs)
+            _check_suffix(source)
+    return pairs, left_out
 
 
-def distinct(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """The same pairs. Raises :class:`MszooError` if a result would replace an original, or another result."""
-    for source, target in pairs:
-        if target.exists() and source.exists() and target.samefile(source):
-            raise MszooError(f"{target} would be overwritten by its own result; give another OUT")
-    targets = [target for _, target in pairs]
-    for twice in {str(t) for t in targets if targets.count(t) > 1}:
-        raise MszooError(f"two images would be written to {twice}; denoise them into different folders")
-    return pairs
+def check_source(path: Path) -> None:
+    """Raises :class:`DataError` unless there is a plain file: a FIFO or a device would be read without end."""
+    try:
+        check_plain(path)
+        if not os.access(path, os.R_OK):
+            raise ValueError("it may not be read")
+    except FileNotFoundError:
+        raise DataError(f"no such file: {path}") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read as an image: {error}") from None
+
+
+def check_targets(sources: Sequence[Path], targets: Sequence[Path], existing: Existing = Existing.refuse) -> None:
+    """Refuse targets before any work is done.
+
+    Args:
+        sources: what is read; none of it may be replaced, by whatever name or link.
+        targets: files to write, images by their suffix.
+        existing: what becomes of a target that is there already.
+
+    Raises:
+        MszooError: as :func:`plan`.
+    """
+    originals = {_identity(s) for s in sources}
+    folders: set[Path] = set()
+    seen: set[str] = set()
+    for target in targets:
+        _check_suffix(target)
+        name = os.path.normcase(os.path.abspath(target))
+        if name in seen:
+            raise MszooError(f"two images would be written to {target}; denoise them into different folders")
+        seen.add(name)
+        if target.is_dir():
+            raise MszooError(f"{target} is a folder; name a file")
+        if os.path.lexists(target):
+            if target.exists() and _identity(target) in originals:
+                raise MszooError(f"{target} would be overwritten by its own result; give another OUT")
+            if existing is Existing.refuse:
+                raise MszooError(f"{target} exists: --overwrite replaces it, --skip-existing leaves it as it is")
+        if target.parent not in folders:
+            _check_folder(target.parent)
+            folders.add(target.parent)
+
+
+def _check_suffix(target: Path) -> None:
+    if target.suffix.lower() not in SUFFIXES:
+        raise MszooError(
+            f"cannot write {target}: no image format {target.suffix or 'without a suffix'}; "
+            f"use {', '.join(sorted(SUFFIXES))}"
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    """The folder can be written, or made."""
+    there = folder
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise MszooError(f"cannot write into {folder}: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise MszooError(f"cannot write into {folder}: {there} may not be written")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
+def shown(path: Path) -> str:
+    """A path as any terminal can print it."""
+    return "".join(c if c.isprintable() else "?" for c in str(path))

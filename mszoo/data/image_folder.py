@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import warnings
 import zipfile
@@ -12,20 +11,22 @@ import pydantic
 from torch import Tensor
 
 from mszoo.data.base import ImageDataset
-from mszoo.data.images import SUFFIXES, Grey, decode, to_unit
+from mszoo.data.images import Grey, decode, to_unit
 from mszoo.errors import DataError
+from mszoo.pictures.listing import SUFFIXES, find_images, hidden
 from mszoo.registry import natural_order
 
-__all__ = ["ImageFolder", "find_images"]
+__all__ = ["ImageFolder"]
 
 _CACHE_BYTES = 512 * 2**20
+_LARGEST_MEMBER = 512 * 2**20  # bytes of an unpacked file of a zip file
 
 
 class ImageFolder(ImageDataset):
     """All image files under a folder, in a zip file, or matching a glob, in natural order.
 
-    Every file is opened once at the start; one that cannot be read is named in a warning and skipped. Decoded images
-    are kept in memory up to 512 MiB in all.
+    Hidden files and folders are left out, linked folders are followed. Every file is opened once at the start; one that
+    cannot be read is named in a warning and skipped. Decoded images are kept in memory up to 512 MiB in all.
 
     Args:
         channels: 1 or 3; files are converted.
@@ -99,7 +100,7 @@ class ImageFolder(ImageDataset):
                 names = [n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES]
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(f"{self._path} is a damaged zip file: {error}") from None
-        return sorted((n for n in names if not n.startswith("__MACOSX")), key=natural_order)
+        return sorted((n for n in names if not hidden(n)), key=natural_order)
 
     def _decode(self, i: int) -> Tensor:
         image, (rows, columns) = self._read(i), self._border
@@ -115,6 +116,9 @@ class ImageFolder(ImageDataset):
         if self._zip is None or self._zip[0] != os.getpid():  # a forked worker must not move its parent's file
             self._zip = os.getpid(), zipfile.ZipFile(self._path)
         try:
+            size = self._zip[1].getinfo(name).file_size  # no more is read, whatever is packed
+            if size > _LARGEST_MEMBER:
+                raise ValueError(f"it unpacks to {size:,} bytes, and at most {_LARGEST_MEMBER:,} are read")
             content = self._zip[1].read(name)
         except Exception as error:  # each compression method raises its own
             raise DataError(f"{self._path}: {name} cannot be read: {error}") from None
@@ -129,23 +133,3 @@ class ImageFolder(ImageDataset):
 
     def __getstate__(self) -> dict[str, object]:  # an open zip file does not travel to a worker process
         return {**self.__dict__, "_zip": None}
-
-
-def find_images(path: str) -> list[Path]:
-    """Image files under a folder, matching a glob, or the one file itself, in natural order.
-
-    Raises:
-        DataError: nothing there; the message says what was looked for.
-    """
-    root = Path(path).expanduser()  # a shell leaves the ~ in KEY=~/photos
-    if root.is_dir():
-        found = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
-        if not found:
-            raise DataError(f"no image files in folder {path} ({', '.join(sorted(SUFFIXES))})")
-    elif root.exists():
-        found = [root]
-    else:
-        found = [Path(p) for p in glob.glob(str(root), recursive=True) if Path(p).is_file()]
-        if not found:
-            raise DataError(f"no such folder, zip file, image or match: {path}")
-    return sorted(found, key=lambda p: natural_order(str(p)))

@@ -12,9 +12,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from mszoo.errors import DataError
+from mszoo.files import check_plain
+from mszoo.pictures.picture import Page, Range
+from mszoo.pictures.reading import opened, reading
+from mszoo.pictures.writing import write_picture
 
 __all__ = [
-    "SUFFIXES",
     "Grey",
     "contact_sheet",
     "decode",
@@ -25,7 +28,6 @@ __all__ = [
     "write_image",
 ]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 # How colour becomes grey: Pillow's luma weights, or the mean of red, green and blue (paper A's).
 Grey = Literal["luma", "mean"]
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -53,16 +55,17 @@ def read_image(source: Path | bytes, name: str, channels: int | None = None) -> 
 
 def decode(source: Path | bytes, name: str, channels: int | None = None, grey: Grey = "luma") -> Tensor:
     """As :func:`read_image`, but as stored: uint8, or uint16 for 16-bit grey files and for ``grey="mean"``."""
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
-            image = ImageOps.exif_transpose(opened)
+    with reading(name):
+        if isinstance(source, Path):
+            check_plain(source)
+        with opened(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+            image = ImageOps.exif_transpose(file)
             image.load()
-    except FileNotFoundError:
-        raise DataError(f"no such file: {name}") from None
-    except Exception as error:  # Pillow's decoders raise many kinds
-        raise DataError(f"{name} cannot be read as an image: {error or type(error).__name__}") from None
     if image.mode in _SIXTEEN_BIT:
-        array = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        array = np.asarray(image)
+        if image.mode == "I" and (array.min() < 0 or array.max() > 65535):
+            raise DataError(f"{name} holds 32-bit values of unknown range; save it with 8 or 16 bits")
+        array = array.astype(np.uint16)
         return from_array(array if channels != 3 else np.repeat(array[..., None], 3, -1))
     to_grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
     if "A" in image.getbands() or "transparency" in image.info:
@@ -94,11 +97,13 @@ def encode(image: Tensor) -> Image.Image:
 
 
 def write_image(image: Tensor, path: Path) -> None:
-    """Write (C, H, W) in [0, 1] with 8 bits, in the format of the suffix. Raises :class:`DataError`."""
-    try:
-        encode(image).save(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot write {path}: {error}") from None
+    """Write (C, H, W) in [0, 1], clipped, with 8 bits, in the format of the suffix: whole, or not at all.
+
+    Raises:
+        DataError: it cannot be written, or has values that are not finite.
+    """
+    blank = Page(np.zeros((1, 1), np.uint8))
+    write_picture(path, [blank.with_unit(image.detach().cpu().float().numpy(), Range(0, 255))])
 
 
 def contact_sheet(images: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,7 @@ def denoise_image(
     sigma: float | Tensor | None = None,
     tile: int | None = 768,
     views: int = 1,
+    on_tile: Callable[[int, int], object] | None = None,
 ) -> Tensor:
     """Denoise images of any size and, for a grey model, of any number of channels. It has no derivative.
 
@@ -41,6 +44,8 @@ def denoise_image(
             never cut.
         views: over how many views of the image to average, shifted against the wavelet grid and mirrored: less error,
             as many times the work; see :func:`mszoo.inference.views.denoise_view`.
+
+        on_tile: called before each tile with its number, from 1, and how many there are.
 
     Returns:
         Denoised images (B, C, H, W), in y's type.
@@ -59,7 +64,7 @@ def denoise_image(
             )
         if isinstance(sigma, Tensor) and sigma.numel() == batch:
             sigma = sigma.reshape(batch).repeat_interleave(channels)
-        planes = denoise_image(model, y.reshape(batch * channels, 1, height, width), sigma, tile, views)
+        planes = denoise_image(model, y.reshape(batch * channels, 1, height, width), sigma, tile, views, on_tile)
         return planes.reshape(y.shape)
     x, height, width = model.prepare(y, 1), y.shape[-2], y.shape[-1]
     reach = model.reach
@@ -68,8 +73,11 @@ def denoise_image(
     unit = model.unit
     side, margin = max(unit, tile // unit * unit), -(-reach // unit) * unit
     result = torch.empty_like(y)
+    tiles = -(-height // side) * -(-width // side)
     for top in range(0, height, side):
         for left in range(0, width, side):
+            if on_tile is not None:
+                on_tile(top // side * -(-width // side) + left // side + 1, tiles)
             first_row, first_column = max(0, top - margin), max(0, left - margin)
             around = x[..., first_row : top + side + margin, first_column : left + side + margin]
             part = denoise_views(model, around, sigma, views)[..., top - first_row :, left - first_column :]
