@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
 import typer
@@ -110,7 +111,9 @@ class _Work:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         pages = self._pages(job, picture)
         lost = write_picture(job.target, pages, picture.scale, picture.metadata, self.quality)
-        gain = f"  {_mean(self._noisy):.2f} -> {_mean(list(_psnr_of(picture, job.target))):.2f} dB" * bool(self._noisy)
+        gain = ""
+        if self._noisy:
+            gain = f"  {fmean(self._noisy):.2f} -> {fmean(_psnr_of(picture, job.target)):.2f} dB"
         count = f"  {picture.count} pages" * (picture.count > 1)
         notes = [*picture.notes, *lost]
         return f"{count}{gain}" + f"  ({'; '.join(notes)})" * bool(notes)
@@ -154,7 +157,3 @@ def _psnr_of(picture: Any, target: Path) -> Iterator[float]:
         if result.shape[1] != clean.shape[1]:
             clean, result = clean.expand(-1, 3, -1, -1), result.expand(-1, 3, -1, -1)
         yield psnr(result, clean).item()
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)

@@ -120,7 +120,7 @@ def _metadata(image: Image.Image, count: int) -> Metadata:
     return Metadata(
         icc=info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None,
         exif=exif.tobytes() if len(exif) else None,
-        dpi=info.get("dpi"),
+        dpi=info["dpi"] if info.get("dpi", (1, 1)) != (1, 1) else None,  # Pillow says 1 of a file that does not say
         loop=int(info.get("loop", 1 if image.format == "GIF" else 0)) if animated else None,
     )
 
