@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
@@ -17,6 +17,8 @@ from mszoo.cli.targets import Existing, Job, plan, shown
 from mszoo.errors import MszooError
 
 __all__ = ["denoise"]
+
+_BAND = 2**25  # pixels: a larger image is denoised so many at a time, to bound the memory
 
 
 def denoise(
@@ -58,6 +60,7 @@ def denoise(
         with errors.status("starting") as status:
             work = _Work(
                 channels=loaded.channels,
+                margin=None if loaded.reach is None else -(-loaded.reach // 2**loaded.levels) * 2**loaded.levels,
                 clean=lambda y, tell: denoise_image(loaded, y.to(device), level, tile, views, tell).cpu(),
                 spoil=None if noise is None else lambda x, index: add(x, noise, seed, index),
                 scale=None if limits is None else Range(*limits),
@@ -87,6 +90,7 @@ class _Work:
 
     Attributes:
         channels: of the model.
+        margin: how far the model reaches, a multiple of its wavelet grid's period; None: over the whole image.
         clean: denoises (1, C, H, W); told each tile.
         spoil: adds noise; None: the files are noisy.
         scale: the stored values of black and white; None: those of the files' types.
@@ -95,6 +99,7 @@ class _Work:
     """
 
     channels: int
+    margin: int | None
     clean: Callable[[Any, Callable[[int, int], None]], Any]
     spoil: Callable[[Any, int], Any] | None
     scale: Any
@@ -128,18 +133,42 @@ class _Work:
             scale = picture.range_of(page)
             if k == 0 and (warning := picture.uses_a_sliver(page, scale)):
                 print_error(warning, "[yellow]warning:[/]")
-            x = torch.from_numpy(page.to_unit(scale))[None]
-            y = x if self.spoil is None else self.spoil(x, job.index + 2**32 * k)
-            if self.spoil is not None:
-                self._noisy.append(psnr(y, x).item())
             where = f"{name}, page {k + 1} of {picture.count}" if picture.count > 1 else name
             self.tell(where)
-            grey = x.shape[1] == 1 and self.channels == 3
-            result = self.clean(
-                y.expand(-1, 3, -1, -1) if grey else y,
-                lambda tile, tiles, where=where: self.tell(f"{where}: tile {tile} of {tiles}"),
-            )
-            yield page.with_unit((result.mean(1) if grey else result[0]).numpy(), scale)
+            if self.spoil is None:
+                yield self._in_bands(page, scale, where)
+                continue
+            x = torch.from_numpy(page.to_unit(scale))[None]
+            y = self.spoil(x, job.index + 2**32 * k)
+            self._noisy.append(psnr(y, x).item())
+            yield page.with_unit(self._denoised(y, where), scale)
+
+    def _denoised(self, y: Any, where: str) -> Any:
+        """(1, C, H, W) to an array (C, H, W); a colour model sees grey as colour."""
+        grey = y.shape[1] == 1 and self.channels == 3
+        result = self.clean(
+            y.expand(-1, 3, -1, -1) if grey else y, lambda tile, tiles: self.tell(f"{where}: tile {tile} of {tiles}")
+        )
+        return (result.mean(1) if grey else result[0]).numpy()
+
+    def _in_bands(self, page: Any, scale: Any, where: str) -> Any:
+        """A page, some rows at a time; as many around them are seen as the model reaches."""
+        import numpy as np
+        import torch
+
+        height, width = page.stored.shape[:2]
+        margin = self.margin
+        if margin is None or height * width <= _BAND:
+            return page.with_unit(self._denoised(torch.from_numpy(page.to_unit(scale))[None], where), scale)
+        rows = max(_BAND // width // 64 * 64, 64)  # the period of the wavelet grid divides 64
+        stored = np.empty_like(page.stored)
+        for top in range(0, height, rows):
+            first = max(0, top - margin)
+            band = page.rows(first, min(top + rows + margin, height))
+            there = f"{where}, row {top} of {height}"
+            done = band.with_unit(self._denoised(torch.from_numpy(band.to_unit(scale))[None], there), scale)
+            stored[top : top + rows] = done.stored[top - first :][:rows]
+        return replace(page, stored=stored)
 
 
 def _psnr_of(picture: Any, target: Path) -> Iterator[float]:

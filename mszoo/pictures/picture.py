@@ -34,12 +34,15 @@ class Range:
         return ((stored.astype(np.float64) - self.low) / (self.high - self.low)).astype(np.float32)
 
     def to_stored(self, unit: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """The inverse, rounded and clipped to an integer type."""
-        values = unit.astype(np.float64) * (self.high - self.low) + self.low
-        if dtype.kind == "f":
-            return values.astype(dtype)
-        limits = np.iinfo(dtype)
-        return np.clip(np.round(values), limits.min, limits.max).astype(dtype)
+        """The inverse of values (H, ...), rounded and clipped to an integer type."""
+        stored = np.empty(unit.shape, dtype)
+        for top in range(0, len(unit), 256):  # some rows at a time: a large image in double precision is larger
+            values = unit[top : top + 256].astype(np.float64) * (self.high - self.low) + self.low
+            if dtype.kind != "f":
+                limits = np.iinfo(dtype)
+                values = np.clip(np.round(values), limits.min, limits.max)
+            stored[top : top + 256] = values
+        return stored
 
 
 @dataclass
@@ -59,6 +62,10 @@ class Page:
     def __post_init__(self) -> None:
         if self.stored.ndim == 3 and self.stored.shape[2] == 1:
             self.stored = self.stored[..., 0]
+
+    def rows(self, first: int, last: int) -> Page:
+        """Rows ``first`` to ``last``, without copying."""
+        return Page(self.stored[first:last], None if self.alpha is None else self.alpha[first:last], self.seconds)
 
     def to_unit(self, scale: Range) -> np.ndarray:
         """(C, H, W) float32."""

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from mszoo.errors import DataError
+from mszoo.errors import DataError, MszooError
 from mszoo.files import replace_file
 from mszoo.pictures.picture import Metadata, Page, Range
 
@@ -56,6 +56,8 @@ def write_picture(
     lost: dict[str, None] = {}
     try:
         replace_file(path, lambda part: _write(part, kind, iter(pages), scale, metadata or Metadata(), quality, lost))
+    except MszooError:  # the pages' own, some of which are ValueErrors
+        raise
     except (OSError, ValueError, struct.error) as error:
         raise DataError(f"cannot write {path}: {error}") from None
     return list(lost)
@@ -100,20 +102,29 @@ def _write(
         options["dpi"] = about.dpi
     if kind in ("JPEG", "WEBP"):
         options["quality"] = quality
-    options |= {"JPEG": {"subsampling": 0}, "WEBP": {"exact": True}, "TIFF": {"compression": "tiff_adobe_deflate"}}.get(
-        kind, {}
-    )
+    if kind == "JPEG":
+        options["subsampling"] = 0
+    if kind == "WEBP":
+        options["exact"] = True  # colours where it is transparent
+    if kind == "TIFF" and not about.exif:  # Pillow cannot compress a TIFF file that has an EXIF directory
+        options["compression"] = "tiff_adobe_deflate"
     if kind == "GIF":
         lost["256 colours a frame"] = None
     if still:
-        return next(images).save(path, kind, **options)
+        return _save(next(images), path, kind, options)
     image = next(images)
     rest = list(images)
     if kind != "TIFF":
         options |= {"duration": [round(1000 * s) for s in seconds], "loop": about.loop or 0}
         options |= {"disposal": 2} if kind == "GIF" else {}
-    image.save(path, kind, save_all=True, append_images=rest, **options)
-    return None
+    return _save(image, path, kind, options | {"save_all": True, "append_images": rest})
+
+
+def _save(image: Image.Image, path: Path, kind: str, options: dict[str, Any]) -> None:
+    try:
+        image.save(path, kind, **options)
+    except RuntimeError as error:  # of Pillow's encoders
+        raise OSError(str(error)) from None
 
 
 def _eight_bits(page: Page, kind: str, scale: Range | None, lost: dict[str, None], seconds: list[float]) -> Image.Image:

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 import mszoo
 from tests.cli.conftest import save_image
-from tests.pictures.kinds import CONVERTED, EXACT, PROFILE, REFUSED, SIZE, pillow, tiff, words_of
+from tests.pictures.kinds import CONVERTED, EXACT, PILLOW_CANNOT, PROFILE, REFUSED, SIZE, pillow, tiff, words_of
 
 
 def save_identity(folder: Path, channels: int) -> Path:
@@ -63,6 +63,15 @@ def upright_values(path: Path) -> list[np.ndarray]:
         return found
 
 
+def durations(image: Image.Image) -> list[float]:
+    found = []
+    for k in range(getattr(image, "n_frames", 1)):
+        image.seek(k)
+        image.load()
+        found.append(image.info["duration"])
+    return found
+
+
 def test_a_folder_of_forty_kinds_comes_back_as_it_was(mszoo_command, identity, tmp_path):
     folder, out = tmp_path / "photos", tmp_path / "cleaned"
     folder.mkdir()
@@ -84,7 +93,11 @@ def test_a_folder_of_forty_kinds_comes_back_as_it_was(mszoo_command, identity, t
                 np.testing.assert_allclose(b, a, rtol=1e-3 if a.dtype == np.float16 else 1e-6, atol=1e-7, err_msg=name)
             else:
                 np.testing.assert_array_equal(b, a, err_msg=name)
-    for name in makers:
+    for name in ("deep-colour.tif", "stack.tif"):
+        with tifffile.TiffFile(folder / name) as a, tifffile.TiffFile(out / name) as b:
+            for tag in (34675, 270):
+                assert b.pages[0].tags.valueof(tag) == a.pages[0].tags.valueof(tag)
+    for name in makers.keys() - PILLOW_CANNOT:
         with Image.open(folder / name) as a, Image.open(out / name) as b:
             assert a.format == b.format or (a.format, b.format) == ("MPO", "JPEG")
             if a.mode != "CMYK":
@@ -95,13 +108,12 @@ def test_a_folder_of_forty_kinds_comes_back_as_it_was(mszoo_command, identity, t
                 assert ours.get_ifd(0x8769)[0x9003] == "2024:02:29 12:00:00", name
                 assert ours.get(0x0112, 1) == 1, name
             if getattr(a, "n_frames", 1) > 1 and a.format != "TIFF":
-                assert (b.n_frames, b.info["duration"], b.info["loop"]) == (a.n_frames, a.info["duration"], 3), name
+                assert durations(b) == durations(a) == [40, 80, 120], name
+                assert b.info["loop"] == 3
     lines = {Path(line.split("  ")[0]).name: line for line in said.splitlines()}
     for name, (_, note) in CONVERTED.items():
         assert note in lines[name], lines[name]
     assert Image.open(out / "camera.jpg").info["icc_profile"] == PROFILE
-    with tifffile.TiffFile(out / "stack.tif") as file:
-        assert file.pages[0].description == "5 slices"
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -294,6 +306,17 @@ def test_words_and_files_are_checked_before_torch_is_imported(tmp_path, words, e
     assert expected in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
+
+
+@pytest.mark.parametrize("shape", [(200, 90), (130, 40, 3)])
+def test_a_large_image_in_bands_is_the_same(mszoo_command, grey_model, tmp_path, monkeypatch, shape):
+    image = save_image(tmp_path / "x.png", *shape)
+    assert mszoo_command("denoise", image, tmp_path / "whole.png", "--model", grey_model)[0] == 0
+    monkeypatch.setattr(sys.modules["mszoo.cli.denoise"], "_BAND", 64 * shape[1])
+    assert mszoo_command("denoise", image, tmp_path / "bands.png", "--model", grey_model)[0] == 0
+    whole, bands = (np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int) for n in ("whole", "bands"))
+    assert np.abs(whole - bands).max() <= 1
+    assert (whole != bands).mean() < 0.01
 
 
 # ---- masks -----------------------------------------------------------------------------------------------------------

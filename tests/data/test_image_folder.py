@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
 import zipfile
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 import mszoo
 from mszoo.data import ImageDataset, image_folder
 from mszoo.errors import DataError, OptionsError
+from mszoo.registry import natural_order
 
 DATASETS = ["image_folder", "photographs"]
 NAMES = ["a2.png", "a10.PNG", "b/c/deep.jpg", "b/other.bmp"]
@@ -266,3 +268,51 @@ def test_borders_are_cut_off(tmp_path: Path):
         mszoo.create("dataset", "image_folder", 1, path=str(tmp_path), border=[6, 0])
     with pytest.raises(OptionsError, match="border"):
         mszoo.create("dataset", "image_folder", 1, path=str(tmp_path), border=[-1, 0])
+
+
+# ---- what is no image of yours ---------------------------------------------------------------------------------
+
+
+def test_hidden_files_are_left_out_and_linked_folders_followed(images: Path, zipped: Path, tmp_path: Path) -> None:
+    for name in ("._a2.png", ".ipynb_checkpoints/a2.png", "b/.hidden.png"):
+        write(images / name, 255)
+    with zipfile.ZipFile(zipped, "a") as archive:
+        for name in ("._a2.png", ".ipynb_checkpoints/a2.png"):
+            archive.write(images / name, name)
+    assert values(folder_of(zipped)) == values(folder_of(images)) == [20, 70, 120, 170]
+    write(tmp_path / "elsewhere" / "c.png", 220)
+    (images / "linked").symlink_to(tmp_path / "elsewhere")
+    (images / "round").symlink_to(images)
+    assert values(folder_of(images)) == [20, 70, 120, 170, 220]
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png.* no plain file"):
+        folder_of(tmp_path / "pipe.png")
+    write(tmp_path / "a.png", 7)
+    assert values(folder_of(tmp_path)) == [7]
+
+
+def test_what_a_zip_file_unpacks_to_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_folder, "_LARGEST_MEMBER", 10_000)
+    write(tmp_path / "good.png", 7)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.bmp", bytes(1_000_000))
+        archive.write(tmp_path / "good.png", "good.png")
+    with pytest.warns(UserWarning, match=r"bomb\.bmp .* unpacks to 1,000,000 bytes"):
+        dataset = folder_of(tmp_path / "set.zip")
+    assert values(dataset) == [7]
+
+
+def test_more_pixels_than_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.png", 7, (20, 20))
+    monkeypatch.setenv("MSZOO_MAX_PIXELS", "100")
+    with pytest.raises(DataError, match="MSZOO_MAX_PIXELS="):
+        folder_of(tmp_path / "a.png")
+
+
+def test_names_with_superscripts_and_long_numbers() -> None:
+    names = ["a", "a2", "a²", "a10", f"a1{'0' * 5000}", f"a2{'0' * 5000}", "b"]
+    mixed = [names[k] for k in (6, 3, 5, 2, 0, 4, 1)]
+    assert sorted(mixed, key=natural_order) == ["a", "a2", "a10", names[4], names[5], "a²", "b"]

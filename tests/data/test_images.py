@@ -12,6 +12,9 @@ from torch import Tensor
 
 from mszoo.data.images import read_image, write_image
 from mszoo.errors import DataError
+from mszoo.pictures.picture import Page
+from mszoo.pictures.reading import open_picture
+from mszoo.pictures.writing import write_picture
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (5, 7), dtype=np.uint8)
@@ -169,3 +172,28 @@ def test_written_images_are_read_back(channels: int, size: tuple[int, int], tmp_
 def test_what_cannot_be_written_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"cannot write .*{name}"):
         write_image(torch.rand(1, 4, 4), tmp_path / name)
+
+
+def test_what_is_not_finite_is_never_written(tmp_path: Path) -> None:
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(DataError, match="not finite"):
+            write_image(torch.full((1, 4, 4), value), tmp_path / "image.png")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7)], ids=str)
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+def test_pillow_reads_our_sixteen_bits_of_colour(samples: int, size: tuple[int, int], tmp_path: Path) -> None:
+    values = RANDOM.integers(0, 65536, (*size, samples), dtype=np.uint16)
+    alpha = values[..., -1] if samples in (2, 4) else None
+    page = Page(values[..., : 3 if samples > 2 else 1], alpha)
+    write_picture(tmp_path / "deep.png", [page])
+    with Image.open(tmp_path / "deep.png") as image:
+        theirs = np.asarray(image).reshape(*size, -1)
+    if samples == 1:
+        np.testing.assert_array_equal(theirs, values)
+    else:  # of which it keeps the upper byte; it makes grey with transparency RGBA
+        np.testing.assert_array_equal(theirs[..., [0, 3]] if samples == 2 else theirs, values >> 8)
+    (ours,) = open_picture(tmp_path / "deep.png").read()
+    np.testing.assert_array_equal(ours.stored, page.stored)
+    assert ours.alpha is None if alpha is None else np.array_equal(ours.alpha, alpha)  # type: ignore[arg-type]
