@@ -41,6 +41,8 @@ def denoise(
     device: Device = "cpu",
 ) -> None:
     """Denoise image files of any size. OUT is a file for one image, a folder for more."""
+    from mszoo.pictures.reading import open_picture
+
     if len(paths) < 2:
         raise MszooError("give one or more images or folders, and last where to write: mszoo denoise IN... OUT")
     # all that can be wrong with the words and the files is found before torch is imported
@@ -48,6 +50,8 @@ def denoise(
     level = number(sigma, "--sigma") if sigma is not None else noise
     limits = None if values is None else value_range(values)
     todo = plan(paths[:-1], paths[-1], Existing.told(overwrite, skip_existing))
+    if len(todo.jobs) == 1:
+        open_picture(todo.jobs[0].source)
 
     import mszoo
     from mszoo.inference import add_noise as add
@@ -179,10 +183,9 @@ def _psnr_of(picture: Any, target: Path) -> Iterator[float]:
     from mszoo.pictures.reading import open_picture
 
     for before, after in zip(picture.read(), open_picture(target).read(), strict=False):
-        clean = torch.from_numpy(before.to_unit(picture.range_of(before)))[None]
-        same = after.stored.dtype == before.stored.dtype
-        written = open_picture(target, picture.scale if same else None)
-        result = torch.from_numpy(after.to_unit(written.range_of(after)))[None]
+        scale = picture.range_of(before)
+        clean = torch.from_numpy(before.to_unit(scale))[None]
+        result = torch.from_numpy(after.to_unit(scale.in_type(before.stored.dtype, after.stored.dtype)))[None]
         if result.shape[1] != clean.shape[1]:
             clean, result = clean.expand(-1, 3, -1, -1), result.expand(-1, 3, -1, -1)
         yield psnr(result, clean).item()

@@ -48,6 +48,14 @@ class Opened:
         page = self.page.with_unit(x.cpu().numpy(), self.scale)
         return write_picture(path, [page], self.picture.scale, self.picture.metadata, quality)
 
+    def written(self, path: Path, channels: int, device: str) -> Any:
+        """What :meth:`write` has written, as a batch: rounded, or compressed."""
+        from mszoo.pictures.reading import open_picture
+
+        page = next(open_picture(path).read())
+        scale = self.scale.in_type(self.page.stored.dtype, page.stored.dtype)
+        return Opened(self.picture, page, scale).batch(channels, device)
+
 
 def open_page(path: Path) -> Opened:
     """The first page of an image file; of several, that is told."""

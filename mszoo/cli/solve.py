@@ -90,7 +90,10 @@ def solve(
         )  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
     notes = [*given.picture.notes, *given.write(found, out, quality)]
-    start, end = (psnr(x, clean).mean().item() for x in (measuring.pseudo_inverse(measured), found))
+    start, end = (
+        psnr(x, clean).mean().item()
+        for x in (measuring.pseudo_inverse(measured), given.written(out, loaded.channels, device))
+    )
     line = f"{shown(out)}  {start:.2f} dB (pseudo-inverse) -> {end:.2f} dB" + f"  ({'; '.join(notes)})" * bool(notes)
     console.print(escape(line), soft_wrap=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -173,5 +174,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def shown(path: Path) -> str:
-    """A path as any terminal can print it."""
-    return "".join(c if c.isprintable() else "?" for c in str(path))
+    """A path as this terminal can print it."""
+    encoding = sys.stdout.encoding or "utf-8"
+    printable = "".join(c if c.isprintable() else "?" for c in str(path))
+    return printable.encode(encoding, "replace").decode(encoding)

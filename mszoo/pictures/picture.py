@@ -44,6 +44,10 @@ class Range:
             stored[top : top + 256] = values
         return stored
 
+    def in_type(self, given: np.dtype, written: np.dtype) -> Range:
+        """Black and white of values of type ``given`` that were written as another type."""
+        return self if written == given else Range(0, np.iinfo(written).max)
+
 
 @dataclass
 class Page:
@@ -88,6 +92,8 @@ class Metadata:
         icc: the colour profile.
         exif: what the camera wrote, with the orientation reset; descriptive tags alone.
         dpi: pixels per inch, horizontally and vertically.
+        resolution: of a deep TIFF file, as stored: pixels per unit in both directions, and the unit's number.
+        big: a TIFF file that may need the format for more than 4 GB.
         description: of a TIFF file; microscopes keep theirs there.
         loop: how often an animation is repeated, 0 for ever; None: a still.
     """
@@ -95,6 +101,8 @@ class Metadata:
     icc: bytes | None = None
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
+    resolution: tuple[float, float, int] | None = None
+    big: bool = False
     description: str | None = None
     loop: int | None = None
 
@@ -133,7 +141,7 @@ class Picture:
             return self.scale
         if dtype.kind == "u" and dtype.itemsize <= 2:
             return Range(0, np.iinfo(dtype).max)
-        if dtype.kind == "f" and 0 <= low <= high <= 1:
+        if dtype.kind == "f" and -1 <= low <= high <= 2:  # noise goes beyond black and white
             return Range(0, 1)
         raise DataError(
             f"{self.name} holds {dtype} values from {low:g} to {high:g}, and does not say which are black and white; "

@@ -226,11 +226,15 @@ def _open_tiff(path: Path) -> Picture:
         tags = {
             name: first.tags[number].value for name, number in (("icc", 34675), ("text", 270)) if number in first.tags
         }
-        dpi = None
-        if 282 in first.tags and first.tags.get(296) and first.tags[296].value == 2:
-            x, y = first.tags[282].value, first.tags[283].value
-            dpi = (x[0] / x[1], y[0] / y[1])
-    metadata = Metadata(icc=tags.get("icc"), dpi=dpi, description=tags.get("text"))
+        resolution = dpi = None
+        if 282 in first.tags and 283 in first.tags:
+            x, y = (above / below for above, below in (first.tags[282].value, first.tags[283].value))
+            resolution = (x, y, int(first.tags.valueof(296, default=2)))
+            dpi = (x, y) if resolution[2] == 2 else None
+        if (file.imagej_metadata or {}).get("images", 1) > len(file.pages):
+            raise ValueError("ImageJ keeps such a large stack behind one page; save it as OME-TIFF or BigTIFF")
+        big = sum(page.nbytes for page in pages) > 2**31
+    metadata = Metadata(tags.get("icc"), None, dpi, resolution, big, tags.get("text"))
     return Picture(str(path), len(pages), lambda: _tiff_pages(path), None, metadata, notes)
 
 

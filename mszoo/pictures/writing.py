@@ -155,7 +155,9 @@ def _write_tiff(path: Path, pages: Iterator[Page], about: Metadata) -> None:
     """Any depth and type, a page after the other."""
     import tifffile
 
-    with tifffile.TiffWriter(path, bigtiff=False) as file:
+    dpi = about.dpi and (*about.dpi, 2)
+    x, y, unit = about.resolution or dpi or (None, None, None)
+    with tifffile.TiffWriter(path, bigtiff=about.big) as file:
         for index, page in enumerate(pages):
             array, alpha = page.stored, page.alpha
             file.write(
@@ -166,8 +168,8 @@ def _write_tiff(path: Path, pages: Iterator[Page], about: Metadata) -> None:
                 compression="zlib",
                 iccprofile=about.icc,
                 description=about.description if index == 0 else None,
-                resolution=about.dpi,
-                resolutionunit="INCH" if about.dpi else None,
+                resolution=None if x is None else (x, y),
+                resolutionunit=unit,
                 metadata=None,
                 software=False,
             )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +229,68 @@ def test_an_interrupted_folder_is_continued_to_the_same_result(mszoo_command, gr
     code, said, _ = mszoo_command("denoise", tmp_path / "in", tmp_path / "part", *words, "--skip-existing")
     assert (code, "2 written; left out: 2 with a result" in said) == (0, True)
     assert contents(tmp_path / "part") == contents(tmp_path / "whole")
+
+
+def test_a_killed_folder_is_continued_to_the_same_result(mszoo_command, grey_identity, tmp_path):
+    for i in range(40):
+        save_image(tmp_path / "in" / f"{i}.png", 300, 300, 3)
+    words = ("--model", str(grey_identity), "--add-noise", "0.1")
+    part = tmp_path / "part"
+    program = [sys.executable, "-m", "mszoo", "denoise", str(tmp_path / "in"), str(part), *words, "--skip-existing"]
+    for k in (1, 5, 9):
+        process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not (part / f"{k}.png").exists():
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    assert not (part / "39.png").exists(), "it was killed in the middle"
+    assert mszoo_command("denoise", tmp_path / "in", part, *words, "--skip-existing")[0] == 0
+    assert mszoo_command("denoise", tmp_path / "in", tmp_path / "whole", *words)[0] == 0
+    assert {n: c for n, c in contents(part).items() if not n.endswith(".part")} == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8"])
+def test_names_that_the_terminal_cannot_show_end_nothing(mszoo_command, grey_identity, tmp_path, monkeypatch, encoding):
+    names = [b"latin-\xe9.png", "日本.png".encode(), b"two\nlines\x1b[2J.png"]
+    (tmp_path / "in").mkdir()
+    for name in names:
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "one.png")
+        os.rename(tmp_path / "one.png", os.fsencode(tmp_path / "in") + b"/" + name)
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert mszoo_command("denoise", tmp_path / "in", tmp_path / "out", "--model", grey_identity)[0] == 0
+    stream.flush()
+    said = stream.buffer.getvalue()
+    assert b"3 written" in said
+    assert b"\x1b" not in said
+    assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == sorted(names)
+
+
+def test_noisy_floats_are_images_and_results_are_sources(mszoo_command, grey_identity, tmp_path):
+    random = np.random.default_rng(0)
+    tiff((random.random((32, 32)) + 0.2 * random.standard_normal((32, 32))).astype(np.float32))(tmp_path / "x.tif")
+    for source, target in (("x.tif", "y.tif"), ("y.tif", "z.tif")):
+        words = (tmp_path / source, tmp_path / target, "--model", grey_identity)
+        code, said, err = mszoo_command("denoise", *words, "--add-noise", "0.1")
+        assert code == 0, err
+        noisy, same = re.findall(r"(\d+\.\d\d)", said.split("  ")[-1])
+        assert noisy == same, "what is written is not clipped"
+
+
+def test_what_the_written_format_cannot_hold_is_said(mszoo_command, grey_identity, tmp_path):
+    save_image(tmp_path / "alpha.png", 8, 8, 4)
+    EXACT["stack.tif"](tmp_path / "stack.tif")
+    EXACT["profile-deep.png"](tmp_path / "deep.png")
+    for source, target, code, expected in (
+        ("alpha.png", "a.jpg", 0, "transparency laid over white"),
+        ("stack.tif", "b.jpg", 1, "holds one image"),
+        ("stack.tif", "b.png", 0, "16 bits became 8"),
+        ("deep.png", "c.bmp", 0, "colour profile and EXIF"),
+        ("deep.png", "c.tif", 0, "EXIF (a deep TIFF file)"),
+    ):
+        got, said, err = mszoo_command("denoise", tmp_path / source, tmp_path / target, "--model", grey_identity)
+        assert (got, expected in (said + err).replace("\n", " ")) == (code, True), said + err
+        assert (tmp_path / target).exists() == (code == 0)
 
 
 def test_what_lies_in_a_folder(mszoo_command, grey_identity, tmp_path):
