@@ -13,8 +13,9 @@ from rich.markup import escape
 
 from mszoo.cli.options import Device, ModelOption, Overwrite, Quality, Seed, SkipExisting, Views, number, value_range
 from mszoo.cli.output import console, errors, print_error
-from mszoo.cli.targets import Existing, Job, plan, shown
+from mszoo.cli.targets import Existing, Job, plan
 from mszoo.errors import MszooError
+from mszoo.text import one_line
 
 __all__ = ["denoise"]
 
@@ -78,7 +79,7 @@ def denoise(
                     failed += 1
                     print_error(str(error))
                 else:
-                    console.print(escape(f"{shown(job.target)}{done}"), soft_wrap=True)
+                    console.print(escape(f"{one_line(str(job.target))}{done}"), soft_wrap=True)
     left_out = [f"{count} {reason}" for reason, count in todo.left_out.items() if count]
     if len(todo.jobs) != 1 or left_out:
         said = [f"{len(todo.jobs) - failed} written", *[f"{failed} failed"] * bool(failed)]
@@ -132,7 +133,7 @@ class _Work:
 
         from mszoo.evaluation import psnr
 
-        name = escape(shown(job.source))
+        name = escape(one_line(str(job.source)))
         for k, page in enumerate(picture.read()):
             scale = picture.range_of(page)
             if k == 0 and (warning := picture.uses_a_sliver(page, scale)):

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mszoo.cli.output import errors, print_error
-from mszoo.cli.targets import Existing, check_source, check_targets, shown
+from mszoo.cli.targets import Existing, check_source, check_targets
 from mszoo.errors import MszooError
+from mszoo.text import one_line
 
 __all__ = ["Opened", "ascending", "open_page", "proceed", "schedule"]
 
@@ -65,7 +66,7 @@ def open_page(path: Path) -> Opened:
     page = next(picture.read())
     scale = picture.range_of(page)
     if picture.count > 1:
-        print_error(f"{shown(path)} has {picture.count} pages; only the first is taken", "[yellow]warning:[/]")
+        print_error(f"{one_line(str(path))} has {picture.count} pages; only the first is taken", "[yellow]warning:[/]")
     if warning := picture.uses_a_sliver(page, scale):
         print_error(warning, "[yellow]warning:[/]")
     return Opened(picture, page, scale)
@@ -78,7 +79,7 @@ def proceed(sources: list[Path], out: Path, overwrite: bool, skip: bool) -> bool
         check_source(source)
     check_targets(sources, [out], existing)
     if existing is Existing.skip and out.exists():
-        print_error(f"{shown(out)} is there already", "skipped:")
+        print_error(f"{one_line(str(out))} is there already", "skipped:")
         return False
     return True
 

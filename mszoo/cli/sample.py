@@ -11,8 +11,9 @@ from rich.markup import escape
 from mszoo.cli.drawing import ascending, schedule
 from mszoo.cli.options import H0, Beta, Device, ModelOption, Overwrite, Seed, SigmaEnd, SkipExisting, sides
 from mszoo.cli.output import console
-from mszoo.cli.targets import Existing, check_targets, shown
+from mszoo.cli.targets import Existing, check_targets
 from mszoo.errors import MszooError
+from mszoo.text import one_line
 
 __all__ = ["sample"]
 
@@ -62,4 +63,4 @@ def sample(
     for image, target in zip([*images, *[contact_sheet(images)] * (count > 1)], targets, strict=True):
         if not (existing is Existing.skip and target.exists()):
             write_image(image, target)
-    console.print(f"wrote {count} image(s) into {escape(shown(out))}")
+    console.print(f"wrote {count} image(s) into {escape(one_line(str(out)))}")

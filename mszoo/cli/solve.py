@@ -23,8 +23,8 @@ from mszoo.cli.options import (
     SkipExisting,
 )
 from mszoo.cli.output import console
-from mszoo.cli.targets import shown
 from mszoo.errors import MszooError
+from mszoo.text import one_line
 
 __all__ = ["Measurement", "make_operator", "solve"]
 
@@ -94,7 +94,9 @@ def solve(
         psnr(x, clean).mean().item()
         for x in (measuring.pseudo_inverse(measured), given.written(out, loaded.channels, device))
     )
-    line = f"{shown(out)}  {start:.2f} dB (pseudo-inverse) -> {end:.2f} dB" + f"  ({'; '.join(notes)})" * bool(notes)
+    line = f"{one_line(str(out))}  {start:.2f} dB (pseudo-inverse) -> {end:.2f} dB" + f"  ({'; '.join(notes)})" * bool(
+        notes
+    )
     console.print(escape(line), soft_wrap=True)
 
 

@@ -22,7 +22,7 @@ from mszoo.cli.options import (
     SkipExisting,
 )
 from mszoo.cli.output import console
-from mszoo.cli.targets import shown
+from mszoo.text import one_line
 
 __all__ = ["super_resolve"]
 
@@ -61,4 +61,4 @@ def super_resolve(
     small.page.alpha = None  # of another size
     out.parent.mkdir(parents=True, exist_ok=True)
     notes += small.write(large, out, quality)
-    console.print(escape(f"wrote {shown(out)}" + f"  ({'; '.join(notes)})" * bool(notes)), soft_wrap=True)
+    console.print(escape(f"wrote {one_line(str(out))}" + f"  ({'; '.join(notes)})" * bool(notes)), soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from mszoo.errors import DataError, MszooError
 from mszoo.files import check_plain
 from mszoo.pictures.listing import SUFFIXES, list_folder
 
-__all__ = ["Existing", "Job", "Plan", "check_source", "check_targets", "plan", "shown"]
+__all__ = ["Existing", "Job", "Plan", "check_source", "check_targets", "plan"]
 
 
 class Existing(Enum):
@@ -171,10 +170,3 @@ def _check_folder(folder: Path) -> None:
 def _identity(path: Path) -> tuple[int, int]:
     state = path.stat()
     return state.st_dev, state.st_ino
-
-
-def shown(path: Path) -> str:
-    """A path as this terminal can print it."""
-    encoding = sys.stdout.encoding or "utf-8"
-    printable = "".join(c if c.isprintable() else "?" for c in str(path))
-    return printable.encode(encoding, "replace").decode(encoding)

@@ -13,34 +13,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-import torch
 from PIL import Image, ImageOps
 
-import mszoo
+from tests import factories
 from tests.cli.conftest import save_image
 from tests.pictures.kinds import CONVERTED, EXACT, PILLOW_CANNOT, PROFILE, REFUSED, SIZE, pillow, tiff, words_of
 
 
-def save_identity(folder: Path, channels: int) -> Path:
-    """A denoiser whose network's last layer is zero: it returns its input."""
-    net = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4}
-    model = mszoo.MultiScaleModel.from_config(
-        {"channels": channels, "basis": None, "levels": 0, "coarse": {"conditioner": net, "head": "denoiser"}}
-    )
-    last = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)][-1]
-    torch.nn.init.zeros_(last.weight)
-    model.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module", params=[1, 3])
 def identity(request, tmp_path_factory) -> Path:
-    return save_identity(tmp_path_factory.mktemp("identity"), request.param)
+    folder = tmp_path_factory.mktemp("identity")
+    factories.identity(channels=request.param).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
 def grey_identity(tmp_path_factory) -> Path:
-    return save_identity(tmp_path_factory.mktemp("grey-identity"), 1)
+    folder = tmp_path_factory.mktemp("grey-identity")
+    factories.identity().save_pretrained(folder)
+    return folder
 
 
 def upright_values(path: Path) -> list[np.ndarray]:
