@@ -65,7 +65,8 @@ def denoise(
         with errors.status("starting") as status:
             work = _Work(
                 channels=loaded.channels,
-                margin=None if loaded.reach is None else -(-loaded.reach // 2**loaded.levels) * 2**loaded.levels,
+                margin=None if loaded.reach is None else -(-loaded.reach // loaded.unit) * loaded.unit,
+                unit=loaded.unit,
                 clean=lambda y, tell: denoise_image(loaded, y.to(device), level, tile, views, tell).cpu(),
                 spoil=None if noise is None else lambda x, index: add(x, noise, seed, index),
                 scale=None if limits is None else Range(*limits),
@@ -95,7 +96,8 @@ class _Work:
 
     Attributes:
         channels: of the model.
-        margin: how far the model reaches, a multiple of its wavelet grid's period; None: over the whole image.
+        margin: how far the model reaches, a multiple of its unit; None: over the whole image.
+        unit: what the model's sides are multiples of.
         clean: denoises (1, C, H, W); told each tile.
         spoil: adds noise; None: the files are noisy.
         scale: the stored values of black and white; None: those of the files' types.
@@ -105,6 +107,7 @@ class _Work:
 
     channels: int
     margin: int | None
+    unit: int
     clean: Callable[[Any, Callable[[int, int], None]], Any]
     spoil: Callable[[Any, int], Any] | None
     scale: Any
@@ -165,7 +168,7 @@ class _Work:
         margin = self.margin
         if margin is None or height * width <= _BAND:
             return page.with_unit(self._denoised(torch.from_numpy(page.to_unit(scale))[None], where), scale)
-        rows = max(_BAND // width // 64 * 64, 64)  # the period of the wavelet grid divides 64
+        rows = max(_BAND // width // self.unit, 1) * self.unit
         stored = np.empty_like(page.stored)
         for top in range(0, height, rows):
             first = max(0, top - margin)

@@ -44,7 +44,6 @@ def denoise_image(
             never cut.
         views: over how many views of the image to average, shifted against the wavelet grid and mirrored: less error,
             as many times the work; see :func:`mszoo.inference.views.denoise_view`.
-
         on_tile: called before each tile with its number, from 1, and how many there are.
 
     Returns:
