@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ from mszoo.recipe import TrainingConfig
 
 __all__ = ["make_average", "make_optimizer", "make_scheduler"]
 
-_timms_orthogonalize = muon.zeropower_via_newtonschulz
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
@@ -28,11 +30,13 @@ def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.O
     known = [str(n) for n in list_optimizers()]
     if name not in known:
         raise _fault("optimizer", f"timm has no optimizer {name!r}{suggest(name, known)}")
-    muon.zeropower_via_newtonschulz = _orthogonalize
     try:
-        return create_optimizer_v2(module, opt=name, **options)
+        optimizer = create_optimizer_v2(module, opt=name, **options)
     except (TypeError, ValueError, AssertionError) as error:
         raise _fault("optimizer", f"{name} does not take these options: {error}") from None
+    if isinstance(optimizer, muon.Muon):
+        _step_in_float32(optimizer)
+    return optimizer
 
 
 def make_scheduler(optimizer: torch.optim.Optimizer, settings: TrainingConfig) -> Scheduler:
@@ -73,11 +77,28 @@ def make_average(module: nn.Module, settings: TrainingConfig) -> ModelEmaV3 | No
     return ModelEmaV3(module, decay=settings.ema, use_warmup=True, exclude_buffers=True)
 
 
-def _orthogonalize(gradient: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
-    """timm's, in float32 on a CPU: there its bfloat16 is ten times slower on most processors."""
-    if gradient.device.type == "cpu":
-        options.setdefault("dtype", torch.float32)
-    return _timms_orthogonalize(gradient, *args, **options)
+def _step_in_float32(optimizer: muon.Muon) -> None:
+    """Let Muon orthogonalize in float32 on a CPU: timm's bfloat16 is ten times slower there on most processors.
+
+    timm has no option for it. Its function is exchanged during this optimizer's steps, and is itself again after each.
+    """
+    step, timms = optimizer.step, muon.zeropower_via_newtonschulz
+
+    def orthogonalize(gradient: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        if gradient.device.type == "cpu":
+            options.setdefault("dtype", torch.float32)
+        return timms(gradient, *args, **options)
+
+    @functools.wraps(step)
+    def step_in_float32(*args: Any, **options: Any) -> Any:
+        with _ONE_AT_A_TIME:
+            muon.zeropower_via_newtonschulz = orthogonalize
+            try:
+                return step(*args, **options)
+            finally:
+                muon.zeropower_via_newtonschulz = timms
+
+    optimizer.step = step_in_float32
 
 
 def _fault(key: str, text: str, *inner: str) -> OptionsError:
