@@ -26,8 +26,9 @@ from mszoo.checkpoint.claims import check_claims
 from mszoo.errors import CheckpointError, MszooError, OptionsError, UnsupportedError
 from mszoo.heads.normalization import Constant
 from mszoo.model import MultiScaleModel
+from mszoo.recipe.schema import ModelConfig
 
-__all__ = ["difference", "expected_shapes", "read_model"]
+__all__ = ["difference", "expected_shapes", "outline", "read_model"]
 
 _CONSTANTS = pydantic.TypeAdapter(Annotated[list[Constant], pydantic.Field(max_length=1000), pydantic.FailFast()])
 _POSITIVE = pydantic.TypeAdapter(Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)])
@@ -85,7 +86,18 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
 
 
 def expected_shapes(config: dict[str, Any], most: int = _MOST_TENSORS) -> dict[str, tuple[int, ...]] | None:
-    """Names and shapes of the tensors of a configured model, without allocating them.
+    """Names and shapes of the tensors of a configured model; see :func:`outline`, also for when there are none.
+
+    Args:
+        config: the ``model`` part of a recipe.
+        most: tensors that may be built.
+    """
+    model = outline(config, most)
+    return None if model is None else {name: tuple(t.shape) for name, t in model.state_dict().items()}
+
+
+def outline(config: ModelConfig | dict[str, Any], most: int = _MOST_TENSORS) -> MultiScaleModel | None:
+    """A configured model whose tensors have shapes and no memory: they are on torch's meta device.
 
     None if a part (a plugin's) computes with values while it is built: such a part cannot be built without memory.
 
@@ -98,14 +110,13 @@ def expected_shapes(config: dict[str, Any], most: int = _MOST_TENSORS) -> dict[s
     """
     try:
         with torch.device("meta"), _WithoutDraws(), _at_most(most):
-            model: nn.Module = MultiScaleModel.from_config(config)
+            return MultiScaleModel.from_config(config)
     except _TooLargeError as error:
         raise OptionsError("model", [((), str(error))]) from None
     except MszooError:
         raise
     except Exception:  # whatever a part does with values that are not there
         return None
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 class _WithoutDraws(TorchFunctionMode):

@@ -121,6 +121,9 @@ def train(
 ) -> MultiScaleModel:
     """Learn a density from an endless supply of its images, by dual score matching from PSNR 90 to -30 dB.
 
+    Optimizer, rate and average are those of :mod:`mszoo.training`; its loop is not, which is for images that are
+    read, in runs that are saved and resumed.
+
     Args:
         density: what to draw from.
         setting: network, head and optimizer.

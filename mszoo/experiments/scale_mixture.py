@@ -90,6 +90,9 @@ def train(
     steps of 512) and gradients clipped to norm 1, without which such a rate may lose a mode, come closer to the truth
     in a fraction of the time.
 
+    The loop is its own: there are no images, only the few inner products that a step needs of them, and so neither the
+    model nor the step of :mod:`mszoo.training`.
+
     Args:
         dual: match the time score as well.
         d: dimension.

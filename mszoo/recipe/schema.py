@@ -170,7 +170,8 @@ class TrainingConfig(_Strict):
         clip: largest norm of the gradient; None: no clipping.
         scales: which scales to train, 0 the finest; None: all. Scales are independent: several runs may each train
             some, and ``mszoo assemble`` puts them together.
-        init: a checkpoint folder (or packaged model) of the same model, whose weights to start from; None: fresh ones.
+        init: a checkpoint folder (or a model's name) whose weights to start from; None: fresh ones. It has the same
+            parts, and may have fewer channels or residual blocks: the network grows, and computes the same at first.
         seed: of the initial weights, the order of the images, crops, flips and noise.
         workers: processes that read images; 0: the training process itself.
         checkpoint_every: steps between checkpoints; one is always written at the end.

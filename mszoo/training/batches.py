@@ -67,6 +67,11 @@ class Batches:
         self._cuts = _Cuts(dataset, cut, training.seed)
         self._training, self._rank, self._processes = training, rank, processes
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what a step sees: the crop, or without one the first image."""
+        return self._cuts.size
+
     def whole(self) -> Batches:
         """The same batches, undivided: alike on every process."""
         undivided = copy.copy(self)
@@ -114,6 +119,10 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
         self._seed = seed
         self._used = choose(self._large_enough(), cut)
         self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._dataset.size(self._used[0]) if self._crop is None else (self._crop, self._crop)
 
     def _large_enough(self) -> list[int]:
         """Images that a crop fits into; the others are named once."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mszoo.checkpoint.reading import outline
 from mszoo.discovery import registry
 from mszoo.errors import MszooError, OptionsError
 from mszoo.heads import EnergyHead
@@ -20,7 +21,7 @@ __all__ = ["check"]
 
 
 def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
-    """The recipe, and its model with fresh weights.
+    """The recipe, and the outline of its model: its parts, and tensors that have a shape and no memory.
 
     Every section is checked for itself, so that a fault in one does not hide the faults of another.
 
@@ -46,7 +47,7 @@ def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
 
     recipe: Recipe | None = attempt((), validate, Recipe, source.values, "recipe")
     config = _section(source, ModelConfig, "model")
-    model = attempt(("model",), MultiScaleModel.from_config, config) if config else None
+    model: MultiScaleModel | None = attempt(("model",), _outline, config) if config else None
     if config is None:
         part("basis", "model", "basis")
         for scale in _scales(source):
@@ -85,6 +86,10 @@ def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
     if rows or recipe is None or model is None:
         raise source.error(rows)
     return recipe, model
+
+
+def _outline(config: ModelConfig) -> MultiScaleModel:
+    return outline(config) or MultiScaleModel.from_config(config)
 
 
 def _section(source: Source, schema: Any, *path: str | int) -> Any:

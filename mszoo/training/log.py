@@ -57,6 +57,11 @@ class Log:
     ) -> None:
         self._bar.stop()
 
+    def begin(self, step: int, processes: int, kind: str, device: str, out: Path) -> None:
+        """Record and tell where training goes on: step, processes and how they are joined, device, folder."""
+        self.write("start", step, processes=processes, distributed=kind, device=device)
+        self.say(f"{self._name}: {processes} process{'es' * (processes > 1)} ({kind}), {device}, into {out}")
+
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         self._console.print(text, highlight=False, markup=False)

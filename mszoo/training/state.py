@@ -29,7 +29,7 @@ def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module |
 
     ``average`` is a module that Accelerate does not know of, the same on every process.
     """
-    final, temporary = folder / f"step-{step:08d}", folder / f".step-{step:08d}.part"
+    final, temporary = _folder(folder, step), folder / f".step-{step:08d}.part"
     if accelerator.is_main_process:
         shutil.rmtree(temporary, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,14 +51,15 @@ def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module |
     accelerator.wait_for_everyone()
 
 
-def latest(folder: Path) -> tuple[Path, int] | None:
-    """The newest whole state and its step; None if there is none."""
+def latest(folder: Path) -> int | None:
+    """The step of the newest whole state; None if there is none."""
     whole = _whole(folder)
-    return (whole[-1], int(whole[-1].name.removeprefix("step-"))) if whole else None
+    return int(whole[-1].name.removeprefix("step-")) if whole else None
 
 
-def load(accelerator: Accelerator, path: Path, average: nn.Module | None = None) -> None:
-    """Restore the state. Raises :class:`TrainingError` if it does not fit this run."""
+def load(accelerator: Accelerator, folder: Path, step: int, average: nn.Module | None = None) -> None:
+    """Restore the state after ``step`` steps. Raises :class:`TrainingError` if it does not fit this run."""
+    path = _folder(folder, step)
     try:
         accelerator.load_state(str(path))
         if average is not None:
@@ -68,6 +69,10 @@ def load(accelerator: Accelerator, path: Path, average: nn.Module | None = None)
             f"cannot resume from {path}: {error}; if the recipe's model or optimizer was changed, start a new run "
             f"with another --out"
         ) from error
+
+
+def _folder(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}"
 
 
 def _whole(folder: Path) -> list[Path]:
