@@ -1,12 +1,14 @@
 """Recipes: what is written is what is built, and every fault is told with its place."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from mszoo.errors import RecipeError
+from mszoo.hub import packaged_models
 from mszoo.recipe import Recipe, Source, differences, read_recipe
 from mszoo.shipped import shipped_files
 from mszoo.training import check
@@ -30,6 +32,40 @@ def test_every_shipped_recipe_is_whole(name):
     assert recipe.name == name
     assert recipe.description
     assert len(recipe.objectives()) == len(model.scales)
+
+
+def commands(text: str) -> list[list[str]]:
+    """What the shell blocks of a Markdown text give to ``mszoo``, each command a list of words."""
+    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+    told = subprocess.run(
+        ["bash", "-eu"],
+        input=f"mszoo() {{ printf '%s\\0' \"$@\"; printf '\\n'; }}\n{blocks}",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not told.stderr
+    return [line.split("\0")[:-1] for line in told.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("name", packaged_models())
+def test_how_a_packaged_model_was_trained_still_runs(name: str) -> None:
+    recipes = [Path(shipped_files("recipes", ".yaml")[name]), packaged_models()[name] / "recipe.yaml"]
+    shipped, packaged = (yaml.safe_load(path.read_text())["publication"] for path in recipes)
+    assert shipped == packaged
+    found = commands(shipped["training"])
+    made: set[str] = set()
+    for verb, *words in found:
+        assert verb in ("train", "assemble")
+        if verb == "assemble":
+            assert set(words[1:]) <= made
+            continue
+        recipe, overrides, out = words[0], words[1 : words.index("--out")], words[-1]
+        checked, _ = check(read_recipe(recipe, overrides))
+        assert checked.training.init is None or checked.training.init in made
+        assert out not in made
+        made.add(out)
+    assert made
 
 
 @pytest.mark.parametrize(
