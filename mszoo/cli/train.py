@@ -20,17 +20,17 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved recipe and sizes; train nothing.")
+        bool, typer.Option("--dry-run", help="Check all, open the data, print recipe and sizes; train nothing.")
     ] = False,
 ) -> None:
     """Train a recipe's model. For several processes: accelerate launch -m mszoo train RECIPE ..."""
     from mszoo.recipe import read_recipe
-    from mszoo.training import check
+    from mszoo.training import rehearse
     from mszoo.training import train as run
 
     source = read_recipe(recipe, overrides or [])
     if dry_run:
-        checked, model = check(source)
+        checked, model = rehearse(source)
         import yaml
 
         console.print(escape(yaml.safe_dump(checked.model_dump(), sort_keys=False)))

@@ -68,9 +68,18 @@ class Batches:
         self._training, self._rank, self._processes = training, rank, processes
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of what a step sees: the crop, or without one the first image."""
-        return self._cuts.size
+    def sizes(self) -> list[tuple[int, int]]:
+        """Heights and widths of what steps see, each once: the crop's, or without one those of the images."""
+        return self._cuts.sizes()
+
+    @property
+    def together(self) -> int:
+        """How many images are computed at once."""
+        return self._training.batch_size // (self._training.accumulate * self._processes)
+
+    def first(self) -> Tensor:
+        """The first image (C, H, W) of the first step, cut."""
+        return self._cuts[0, 0][0]
 
     def whole(self) -> Batches:
         """The same batches, undivided: alike on every process."""
@@ -120,9 +129,10 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
         self._used = choose(self._large_enough(), cut)
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
-    @property
-    def size(self) -> tuple[int, int]:
-        return self._dataset.size(self._used[0]) if self._crop is None else (self._crop, self._crop)
+    def sizes(self) -> list[tuple[int, int]]:
+        if self._crop is not None:
+            return [(self._crop, self._crop)]
+        return list(dict.fromkeys(self._dataset.size(i) for i in self._used))
 
     def _large_enough(self) -> list[int]:
         """Images that a crop fits into; the others are named once."""

@@ -71,8 +71,8 @@ def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
     for key in ("train", "test"):
         part("dataset", "data", key)
         data = _section(source, DatasetConfig, "data", key)
-        if data is not None and config and data.crop and data.crop % 2**config.levels:
-            text = f"{data.crop} cannot be halved {config.levels} times; use a multiple of {2**config.levels}"
+        if data is not None and model is not None and data.crop and data.crop % model.unit:
+            text = f"{data.crop} does not fit this model, which takes sides that are multiples of {model.unit}"
             rows.append((("data", key, "crop"), text))
 
     training = _section(source, TrainingConfig, "training")

@@ -45,7 +45,7 @@ def save_checkpoint(run: Run, model: MultiScaleModel, at: int) -> None:
     if run.accelerator.is_main_process:
         last = at == run.recipe.training.steps
         if last and model.levels in run.step.trained and has_density(model):
-            normalize(model, run.batches.size)
+            normalize(model, run.batches.sizes[0])
         model.save_pretrained(run.out, beside={"recipe.yaml": run.source.text()})
     state.save(run.accelerator, run.out / "state", at, run.average)
 

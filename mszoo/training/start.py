@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -15,23 +16,26 @@ from timm.scheduler.scheduler import Scheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
+from mszoo.checkpoint import folder as checkpoint
 from mszoo.data import ImageDataset
 from mszoo.discovery import registry
-from mszoo.errors import DataError, MszooError, TrainingError
+from mszoo.errors import DataError, MszooError, TrainingError, key_path
 from mszoo.hub import find
 from mszoo.model import MultiScaleModel
 from mszoo.options import validate
 from mszoo.randomness import Draw
-from mszoo.recipe import Recipe, Source, differences, read_recipe
+from mszoo.recipe import DatasetConfig, Recipe, Source, differences, read_recipe
+from mszoo.recipe.source import KeyPath
 from mszoo.training import state
-from mszoo.training.batches import Batches
+from mszoo.training.batches import Batches, choose
+from mszoo.training.check import check
 from mszoo.training.gradients import CompiledGradients, EagerGradients, Gradients
-from mszoo.training.grow import grow
+from mszoo.training.grow import check_growth, grow
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 from mszoo.training.statistics import fit_heads
 from mszoo.training.step import Step
 
-__all__ = ["Run", "find_start", "make_accelerator", "open_data", "prepare"]
+__all__ = ["Run", "find_start", "make_accelerator", "open_data", "prepare", "rehearse"]
 
 
 @dataclass(frozen=True)
@@ -96,18 +100,13 @@ def prepare(source: Source, recipe: Recipe, out: Path, accelerator: Accelerator,
     """Open the data, build the model, and restore the state that ``out`` holds after ``start`` steps.
 
     Raises:
-        RecipeError: images that cannot be read.
+        RecipeError: images that cannot be read, or do not fit.
         TrainingError: weights or a state to start from that do not fit, or a batch that cannot be shared.
-        DataError: no image is as large as the crop.
     """
     settings = recipe.training
-    images, test = open_data(source, recipe)
-    batches = Batches(
-        images, recipe.data.train, settings, rank=accelerator.process_index, processes=accelerator.num_processes
-    )
-
     torch.manual_seed(settings.seed)
     model = MultiScaleModel.from_config(recipe.model)
+    batches, test = open_data(source, recipe, model.unit, accelerator.process_index, accelerator.num_processes)
     objectives = [registry().create("objective", o.name, **o.options) for o in recipe.objectives()]
     model.largest_t = min(model.largest_t, objectives[-1].largest_t)
     if start == 0 and settings.init is not None:
@@ -145,22 +144,87 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     return accelerator
 
 
-def open_data(source: Source, recipe: Recipe) -> tuple[ImageDataset, ImageDataset | None]:
-    """Training and test images. Raises :class:`RecipeError` with the place of what cannot be read."""
-    opened: dict[str, ImageDataset | None] = {"train": None, "test": None}
-    rows: list[tuple[tuple[str | int, ...], str]] = []
-    for key, config in (("train", recipe.data.train), ("test", recipe.data.test)):
-        # the PSNR of a model that is trained in part means nothing
-        if config is None or (key == "test" and recipe.training.scales is not None):
-            continue
+def open_data(
+    source: Source, recipe: Recipe, unit: int, rank: int = 0, processes: int = 1
+) -> tuple[Batches, ImageDataset | None]:
+    """Training batches and test images.
+
+    Args:
+        source, recipe: which images.
+        unit: what both sides of an image must be multiples of; see :attr:`MultiScaleModel.unit`.
+        rank, processes: which share of each batch to read.
+
+    Raises:
+        RecipeError: with the place of what cannot be read or does not fit; every fault is listed.
+        TrainingError: the batch cannot be shared evenly.
+    """
+    rows: list[tuple[KeyPath, str]] = []
+
+    def attempt(place: KeyPath, action: Callable[..., Any], *given: Any, **options: Any) -> Any:
         try:
-            opened[key] = registry().create("dataset", config.name, recipe.model.channels, **config.options)
+            return action(*given, **options)
         except DataError as error:
-            place = ("data", key, "path") if "path" in config.options else ("data", key)
-            rows.append((place, f"{error}; set it with {'.'.join(place)}=..."))
-    if opened["train"] is None or rows:
-        raise source.error(rows)
-    return opened["train"], opened["test"]
+            rows.append((place, str(error)))
+        return None
+
+    def opened(key: str, config: DatasetConfig) -> ImageDataset | None:
+        place = ("data", key, "path") if "path" in config.options else ("data", key)
+        return attempt(place, registry().create, "dataset", config.name, recipe.model.channels, **config.options)
+
+    train, test, batches = recipe.data.train, recipe.data.test, None
+    images, tested = opened("train", train), None
+    if images is not None:
+        batches = attempt(("data", "train"), Batches, images, train, recipe.training, rank, processes)
+    if batches is not None:
+        rows += [(("data", "train"), text) for text in _misfits(batches, unit)]
+    if test is not None and recipe.training.scales is None:  # the PSNR of a model that is trained in part means nothing
+        tested = opened("test", test)
+        if tested is not None:
+            attempt(("data", "test"), choose, range(len(tested)), test)
+    if batches is None or rows:
+        raise source.error(
+            (p, f"{text}; set it with {key_path(p)[0]}=..." if "path" in p else text) for p, text in rows
+        )
+    return batches, tested
+
+
+def _misfits(batches: Batches, unit: int) -> Iterator[str]:
+    """What is wrong with the sizes of training images."""
+    sizes = batches.sizes
+    advice = "set data.train.crop to one of these" if unit > 1 else "set data.train.crop"
+    odd = [f"{h}x{w}" for h, w in sizes if h % unit or w % unit]
+    if odd:
+        shown = ", ".join(odd[:4])
+        yield f"images of {shown} do not fit this model, which takes sides that are multiples of {unit}; {advice}"
+    elif len(sizes) > 1 and batches.together > 1:
+        shown = ", ".join(f"{h}x{w}" for h, w in sizes[:4])
+        yield f"images of different sizes ({shown}) make no batch; set data.train.crop"
+
+
+def rehearse(source: Source) -> tuple[Recipe, MultiScaleModel]:
+    """Find whatever would end a run at its start: check the recipe, read the first images, look at where it starts.
+
+    Returns:
+        The recipe, and the outline of its model (see :func:`mszoo.training.check.check`).
+
+    Raises:
+        RecipeError: every fault, with its place.
+        TrainingError: the weights to start from do not fit.
+    """
+    recipe, model = check(source)
+    batches, _ = open_data(source, recipe, model.unit)
+    batches.first()
+    if recipe.training.init is not None:
+        folder = find(recipe.training.init)
+        new = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+        check_growth(
+            checkpoint.read_config(folder)["model"],
+            model.config(),
+            checkpoint.read_shapes(folder),
+            new,
+            name=recipe.training.init,
+        )
+    return recipe, model
 
 
 def _check_unchanged(recipe: Recipe, out: Path) -> None:

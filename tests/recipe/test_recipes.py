@@ -139,7 +139,7 @@ def test_all_faults_at_once():
             "name: denoisng",
             r"objective  unknown objective 'denoisng'; did you mean 'denoising'",
         ),
-        ("crop: 64", "crop: 66", r"data.train.crop  66 cannot be halved 2 times"),
+        ("crop: 64", "crop: 66", r"data.train.crop  66 does not fit this model.*multiples of 4"),
         ("split: test", "split: tset", r"data.test.split  .*'train' or 'test'"),
         ("warmup: 10", "scheduler: cosin", r"training.scheduler  .*did you mean 'cosine'"),
         ("name: adamuon", "name: adamoun", r"training.optimizer  .*did you mean 'adamuon'"),

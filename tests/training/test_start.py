@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 import mszoo
-from mszoo.errors import DataError, RecipeError, TrainingError
+from mszoo.errors import DataError, MszooError, RecipeError, TrainingError
 from mszoo.heads import Denoiser
 from mszoo.model import MultiScaleModel
 from mszoo.objectives import Denoising
 from mszoo.recipe import DatasetConfig, TrainingConfig, read_recipe
-from mszoo.training import train
+from mszoo.training import check, rehearse, train
 from mszoo.training.batches import Batches
 from mszoo.training.statistics import fit_heads
 from mszoo.training.step import Step
@@ -87,6 +87,48 @@ def test_images_that_cannot_be_read_are_a_fault_of_the_recipe(tmp_path):
     ):
         run(tmp_path / "run", *overrides)
     assert not (tmp_path / "run").exists()
+
+
+UNET = (
+    *("model.basis=null", "model.levels=0", "model.detail=[]", "objective=score_matching"),
+    *("model.coarse={conditioner: {name: unet, width: 4, scales: 3}, head: score}",),
+)
+
+
+def test_a_crop_fits_the_whole_model_and_not_its_wavelets_alone(tmp_path):
+    for crop, fits in ((36, False), (40, True)):
+        source = read_recipe("smoke-denoiser", [*SMALL, *UNET, f"data.train.crop={crop}"])
+        if fits:
+            rehearse(source)
+            continue
+        with pytest.raises(RecipeError, match=r"data\.train\.crop  36 does not fit this model.* multiples of 8"):
+            check(source)
+
+
+def test_a_rehearsal_finds_what_the_run_would_and_allocates_no_model(tmp_path):
+    folder = write_images(tmp_path / "images", 20, 20)
+    several = write_images(tmp_path / "several", 24, 16)
+    data = f"data.train={{name: image_folder, path: {folder}}}"
+    _, model = rehearse(read_recipe("smoke-denoiser", [*SMALL, data]))
+    assert all(tensor.is_meta for tensor in model.state_dict().values())
+    narrow = run(tmp_path / "narrow", "model.coarse.conditioner.width=20")
+    for fault, overrides in {
+        r"data\.train\.path  no such folder": ["data.train={name: image_folder, path: nowhere, crop: 16}"],
+        r"data\.test\.path  no such folder": ["data.test={name: image_folder, path: nowhere}"],
+        r"data\.train  images of 20x20 do not fit this model.* multiples of 8; set data": [data, *UNET],
+        r"data\.train  images of different sizes \(16x16, 24x24\)|24x24, 16x16": [
+            f"data.train={{name: image_folder, path: {several}}}"
+        ],
+        r"data\.train  no training image is as large as data\.train\.crop: 32": [data, "data.train.crop=32"],
+        r"data\.test  part: \[90, 100\] is empty": ["data.test={name: photographs, part: [90, 100]}"],
+        "none that has more": [f"training.init={narrow}"],
+        "no packaged model and no folder 'nowhere'": ["training.init=nowhere"],
+    }.items():
+        source = read_recipe("smoke-denoiser", [*SMALL, *overrides])
+        for find in (rehearse, lambda source: train(source, tmp_path / "run")):
+            with pytest.raises(MszooError, match=fault):
+                find(source)
+        assert not list(tmp_path.glob("run/*.safetensors"))
 
 
 def test_images_smaller_than_the_crop_are_named_and_left_out(tmp_path):
