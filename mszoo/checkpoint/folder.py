@@ -7,6 +7,7 @@ is ever run: tensors come from safetensors, everything else from JSON.
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mszoo.errors import CheckpointError
-from mszoo.files import read_text, replace_file
+from mszoo.files import read_text
 
 if TYPE_CHECKING:  # listing models reads no tensors, and needs no torch
     from torch import Tensor
@@ -62,14 +63,24 @@ def write(
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     data = safetensors.torch.save(contiguous, metadata={"format": "pt"})  # may fail: before anything is touched
     texts = {**(beside or {}), CONFIG: json.dumps(config, indent=2) + "\n"}
+    files = {WEIGHTS: data, **{name: text.encode() for name, text in texts.items()}}  # the config last
     folder.mkdir(parents=True, exist_ok=True)
-    if not all(_holds(folder / name, text) for name, text in texts.items()):
-        # weights of one model must never stand beside the config or recipe of another
-        (folder / CONFIG).unlink(missing_ok=True)
-    (folder / EVALUATION).unlink(missing_ok=True)  # what was measured of other weights
-    replace_file(folder / WEIGHTS, lambda p: p.write_bytes(data))
-    for name, text in texts.items():  # the config last
-        replace_file(folder / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))
+    parts = {name: folder / f".{name}.{os.getpid()}.part" for name in files}
+    try:
+        for name, part in parts.items():  # all of it before anything is touched: the disk may be full
+            with open(part, "wb") as file:
+                file.write(files[name])
+                file.flush()
+                os.fsync(file.fileno())
+        if not all(_holds(folder / name, text) for name, text in texts.items()):
+            # weights of one model must never stand beside the config or recipe of another
+            (folder / CONFIG).unlink(missing_ok=True)
+        (folder / EVALUATION).unlink(missing_ok=True)  # what was measured of other weights
+        for name, part in parts.items():
+            os.replace(part, folder / name)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
 def _holds(path: Path, text: str) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +22,9 @@ def train(
     overrides: Annotated[list[str] | None, typer.Argument(help="key.path=value, such as training.steps=200.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew, whatever model or run the folder holds.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check all, open the data, print recipe and sizes; train nothing.")
     ] = False,
@@ -40,7 +46,10 @@ def train(
         return
     folder = out or Path("runs") / str(source.values.get("name", "unnamed"))
     try:
-        run(source, folder, resume)
-    except KeyboardInterrupt:
+        run(source, folder, resume, overwrite)
+    except KeyboardInterrupt as stop:
+        number = getattr(stop, "number", signal.SIGINT)  # of a run that has saved its state, or had none yet
+        if os.environ.get("RANK", "0") != "0":
+            sys.exit(128 + number)
         again = shlex.join(["mszoo", "train", recipe, *(overrides or []), "--out", str(folder), "--resume"])
-        fail(f"stopped; go on with: {again}", 130)
+        fail(f"{str(stop) or 'stopped'}; go on with: {again}", 128 + number)

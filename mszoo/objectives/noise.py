@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import torch
@@ -13,7 +13,8 @@ from mszoo.randomness import Draw
 
 __all__ = ["NoiseLevels"]
 
-_PSNR = pydantic.TypeAdapter(tuple[pydantic.FiniteFloat, pydantic.FiniteFloat])
+_DECIBELS = Annotated[float, pydantic.Field(ge=-150, le=300)]  # whose noise variances float32 can hold
+_PSNR = pydantic.TypeAdapter(tuple[_DECIBELS, _DECIBELS])
 
 
 class NoiseLevels(pydantic.BaseModel):

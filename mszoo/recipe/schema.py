@@ -41,6 +41,9 @@ class _Strict(pydantic.BaseModel):
         return value
 
 
+_Zoom = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class NamedConfig(pydantic.BaseModel):
     """A name and its options: ``{name: adam, lr: 1e-3}``, or the name alone."""
 
@@ -65,6 +68,13 @@ class ScaleConfig(_Strict):
     conditioner: NamedConfig
     head: NamedConfig
     objective: dict[str, Any] = {}
+
+    @pydantic.field_validator("objective")
+    @classmethod
+    def _named_by_a_text(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(value.get("name", ""), str):
+            raise ValueError(f"the name of an objective is a text, got {value['name']!r}")
+        return value
 
 
 class ModelConfig(_Strict):
@@ -123,8 +133,8 @@ class DatasetConfig(NamedConfig):
         limit: at most so many images, evenly spaced over the set, or its part; None: all.
     """
 
-    crop: PositiveInt | None = None
-    zoom: tuple[PositiveFloat, PositiveFloat] | None = None
+    crop: Annotated[int, Field(gt=0, le=2**14)] | None = None
+    zoom: tuple[_Zoom, _Zoom] | None = None
     flip: bool = False
     part: tuple[pydantic.NonNegativeInt, PositiveInt] | None = None
     limit: PositiveInt | None = None
@@ -179,8 +189,8 @@ class TrainingConfig(_Strict):
             heads that need statistics of the data see before the first step.
     """
 
-    steps: PositiveInt = 20000
-    batch_size: PositiveInt = 64
+    steps: Annotated[int, Field(gt=0, lt=10**8)] = 20000
+    batch_size: Annotated[int, Field(gt=0, le=2**20)] = 64
     optimizer: NamedConfig = NamedConfig.model_validate({"name": "adam", "lr": 1e-3})
     scheduler: NamedConfig | None = NamedConfig(name="cosine")
     warmup: NonNegativeInt = 0
@@ -192,7 +202,7 @@ class TrainingConfig(_Strict):
     scales: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None
     init: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    workers: NonNegativeInt = 0
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
     checkpoint_every: PositiveInt = 1000
     calibration_batches: PositiveInt = 16
 

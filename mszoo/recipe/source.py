@@ -21,11 +21,19 @@ KeyPath = tuple[str | int, ...]
 _LARGEST, _MOST_VALUES, _LONGEST_NUMBER, _DEEPEST = 2**16, 20_000, 100, 100
 
 
+_NUMBERS = {
+    "tag:yaml.org,2002:float": re.compile(
+        r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf|\.nan)\Z", re.IGNORECASE
+    ),
+    "tag:yaml.org,2002:int": re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z"),
+}
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which ``1e-3`` is a number (YAML 1.2), as everyone expects."""
+    """Safe YAML whose numbers are those of YAML 1.2: ``1e-3`` is one, ``010`` is ten, and ``1:30`` is a text."""
 
     yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -36,11 +44,15 @@ class _Loader(yaml.SafeLoader):
         super().fetch_flow_collection_start(TokenClass)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.inf|\.nan)\Z", re.IGNORECASE),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """Writes texts that this YAML, or the older one of other readers, would take for numbers in quotes."""
+
+    yaml_implicit_resolvers: ClassVar = dict(yaml.SafeDumper.yaml_implicit_resolvers)
+
+
+for _tag, _pattern in _NUMBERS.items():
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(_tag, _pattern, list("-+0123456789."))
 
 
 def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
@@ -55,7 +67,8 @@ def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
 def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
     if len(node.value) > _LONGEST_NUMBER:
         raise yaml.constructor.ConstructorError(None, None, "a number is too long", node.start_mark)
-    return loader.construct_yaml_int(node)
+    text = str(node.value)
+    return int(text, {"0o": 8, "0x": 16}.get(text[:2].lower(), 10))
 
 
 _Loader.add_constructor("tag:yaml.org,2002:str", _text)
@@ -139,7 +152,8 @@ class Source:
         place = f"command line: {assignment}"
         if not equals or not dotted:
             raise RecipeError(f"{place}  expected key.path=value, such as training.steps=200")
-        path: KeyPath = tuple(int(p) if p.isdigit() else p for p in re.split(r"[.\[\]]+", dotted.rstrip("]")))
+        steps = re.split(r"[.\[\]]+", dotted.rstrip("]"))
+        path: KeyPath = tuple(int(p) if re.fullmatch(r"[0-9]{1,6}", p) else p for p in steps)
         try:
             value = _parse(text)[1]
         except (yaml.YAMLError, RecursionError) as error:
@@ -202,7 +216,7 @@ class Source:
 
     def text(self) -> str:
         """The recipe with its overrides, as YAML."""
-        return yaml.safe_dump(self.values, sort_keys=False, allow_unicode=True)
+        return yaml.dump(self.values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _unshared(value: Any) -> Any:

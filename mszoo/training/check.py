@@ -113,13 +113,23 @@ def _dig(source: Source, *path: str | int) -> Any:
 def _optimizer(source: Source) -> None:
     given = _dig(source, "training", "optimizer")
     settings = validate(TrainingConfig, {} if given is None else {"optimizer": given}, "recipe")
-    make_optimizer(nn.Linear(2, 2), settings)
+    layer = nn.Linear(4, 4)
+    optimizer = make_optimizer(layer, settings)
+    layer(torch.ones(1, 4)).sum().backward()
+    try:
+        optimizer.step()
+    except Exception as error:  # options that no constructor has looked at
+        name = settings.optimizer.name
+        text = f"{name} with these options cannot take a step: {error}"
+        raise OptionsError("recipe", [(("training", "optimizer"), text)]) from None
 
 
 def _scheduler(source: Source) -> None:
-    training = _dig(source, "training")
-    given = {"scheduler": training["scheduler"]} if isinstance(training, dict) and "scheduler" in training else {}
-    settings = validate(TrainingConfig, given, "recipe")
+    settings = _section(source, TrainingConfig, "training")
+    if settings is None:  # some other key has a fault
+        training = _dig(source, "training")
+        given = {"scheduler": training["scheduler"]} if isinstance(training, dict) and "scheduler" in training else {}
+        settings = validate(TrainingConfig, given, "recipe")
     make_scheduler(torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=1.0), settings)
 
 

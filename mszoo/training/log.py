@@ -8,10 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mszoo.files import replace_file
+from mszoo.recipe import Recipe
 
 __all__ = ["Log"]
 
@@ -22,14 +24,15 @@ class Log:
     """Metrics of a run; silent on all processes but the main one.
 
     Args:
-        path: the JSON-lines file. Lines past ``start`` (of a run that was killed) are dropped.
-        name: of the recipe.
-        start, stop: first step of this session, and number of steps in all.
-        main: whether this is the main process.
+        out: the run's folder, with ``metrics.jsonl``. Lines past ``start`` (of a run that was killed) are dropped.
+        recipe: its name, and how many steps there are in all.
+        start: steps before this session.
+        accelerator: devices and processes.
     """
 
-    def __init__(self, path: Path, name: str, start: int, stop: int, main: bool) -> None:
-        self._path, self._main, self._name, self._stop = path, main, name, stop
+    def __init__(self, out: Path, recipe: Recipe, start: int, accelerator: Accelerator) -> None:
+        path, main = out / "metrics.jsonl", accelerator.is_main_process
+        self._path, self._main, self._name, self._stop = path, main, recipe.name, recipe.training.steps
         self._console = Console(stderr=True, quiet=not main)
         self._live = self._console.is_terminal
         columns = (
@@ -40,13 +43,16 @@ class Log:
             TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=self._console, disable=not (main and self._live))
-        self._task = self._bar.add_task(name, total=stop, completed=start, metrics="")
+        self._task = self._bar.add_task(self._name, total=self._stop, completed=start, metrics="")
         self._last_line = 0.0
         if main:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            out.mkdir(parents=True, exist_ok=True)
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
             kept = [line for line in lines if _step_of(line) <= start] if start else []
             replace_file(path, lambda p: p.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8"))
+        processes, kind, device = accelerator.num_processes, accelerator.distributed_type.value, accelerator.device
+        self.write("start", start, processes=processes, distributed=kind, device=str(device))
+        self.say(f"{self._name}: {processes} process{'es' * (processes > 1)} ({kind}), {device}, into {out}")
 
     def __enter__(self) -> Log:
         self._bar.start()
@@ -56,11 +62,6 @@ class Log:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-
-    def begin(self, step: int, processes: int, kind: str, device: str, out: Path) -> None:
-        """Record and tell where training goes on: step, processes and how they are joined, device, folder."""
-        self.write("start", step, processes=processes, distributed=kind, device=device)
-        self.say(f"{self._name}: {processes} process{'es' * (processes > 1)} ({kind}), {device}, into {out}")
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

@@ -13,11 +13,13 @@ from timm.scheduler.scheduler import Scheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
+from mszoo.data import spread
 from mszoo.errors import OptionsError, suggest
 from mszoo.recipe import TrainingConfig
 
 __all__ = ["make_average", "make_optimizer", "make_scheduler"]
 
+_TRIED = 1000  # steps whose rates are tried before a run
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -32,7 +34,7 @@ def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.O
         raise _fault("optimizer", f"timm has no optimizer {name!r}{suggest(name, known)}")
     try:
         optimizer = create_optimizer_v2(module, opt=name, **options)
-    except (TypeError, ValueError, AssertionError) as error:
+    except Exception as error:  # each of timm's optimizers has its own for options that it cannot use
         raise _fault("optimizer", f"{name} does not take these options: {error}") from None
     if isinstance(optimizer, muon.Muon):
         _step_in_float32(optimizer)
@@ -42,7 +44,8 @@ def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.O
 def make_scheduler(optimizer: torch.optim.Optimizer, settings: TrainingConfig) -> Scheduler:
     """A learning rate for each step, a function of the step alone: nothing of it needs saving.
 
-    ``step_update(k)`` sets the rate of step k = 0, 1, ... Raises :class:`OptionsError`.
+    ``step_update(k)`` sets the rate of step k = 0, 1, ... Up to a thousand of the steps are tried here. Raises
+    :class:`OptionsError`.
     """
     chosen = settings.scheduler
     if chosen is None:
@@ -64,9 +67,15 @@ def make_scheduler(optimizer: torch.optim.Optimizer, settings: TrainingConfig) -
             updates_per_epoch=1,
             **options,
         )
-    except TypeError as error:
+        assert scheduler is not None
+        for k in sorted({*spread(settings.steps, _TRIED), settings.warmup, settings.steps - 1}):
+            scheduler.step_update(k)
+            found = optimizer.param_groups[0]["lr"]
+            if not 0 <= found < float("inf"):
+                raise ValueError(f"the rate of step {k} would be {found}")
+        scheduler.step_update(0)
+    except Exception as error:  # timm's schedulers check nothing
         raise _fault("scheduler", f"{name} does not take these options: {error}") from None
-    assert scheduler is not None
     return scheduler
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from typing import Any
 
 import torch
 from accelerate.utils import broadcast, gather_object
-from torch import nn
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
-from mszoo.errors import TrainingError
+from mszoo.errors import MszooError, TrainingError
 from mszoo.inference import has_density, normalize
 from mszoo.model import MultiScaleModel
 from mszoo.training import state
@@ -41,13 +44,41 @@ def settle(run: Run, at: int, log: Log) -> MultiScaleModel:
 
 
 def save_checkpoint(run: Run, model: MultiScaleModel, at: int) -> None:
-    """Write the model, and then the state after ``at`` steps; the last model with the constant of its density."""
-    if run.accelerator.is_main_process:
-        last = at == run.recipe.training.steps
-        if last and model.levels in run.step.trained and has_density(model):
-            normalize(model, run.batches.sizes[0])
-        model.save_pretrained(run.out, beside={"recipe.yaml": run.source.text()})
-    state.save(run.accelerator, run.out / "state", at, run.average)
+    """Write the model, and then the state after ``at`` steps; the last model with the constant of its density.
+
+    Raises:
+        TrainingError: the disk is full, or cannot be written; the state before is whole.
+    """
+    main, last = run.accelerator.is_main_process, at == run.recipe.training.steps
+    if main and last and model.levels in run.step.trained and has_density(model):
+        normalize(model, run.batches.sizes[0])
+    try:
+        if main:
+            model.save_pretrained(run.out, beside={"recipe.yaml": run.source.text()})
+        state.save(run.accelerator, run.out / "state", at, run.average)
+    except MszooError:
+        raise
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch has no error of its own for a full disk
+        before, free = state.latest(run.out / "state"), shutil.disk_usage(run.out).free
+        reason = str(error).splitlines()[0]
+        advice = "begin anew with --overwrite" if before is None else f"go on from step {before} with --resume"
+        raise TrainingError(
+            f"step {at} cannot be saved in {run.out}: {reason}. Model and state take about {_bytes(run):,} bytes, "
+            f"{free:,} are free there. Make room, and {advice}"
+        ) from error
+
+
+def _bytes(run: Run) -> int:
+    """What a model and a state take, nearly all of it tensors."""
+
+    def size(value: Any) -> int:
+        if isinstance(value, dict):
+            return sum(map(size, value.values()))
+        return value.nbytes if isinstance(value, Tensor) else 0
+
+    average = {} if run.average is None else run.average.state_dict()
+    held = (run.kept.model.state_dict(), run.step.state_dict(), run.optimizer.state_dict(), average)
+    return sum(map(size, held))
 
 
 def _fingerprint(module: nn.Module) -> str:

@@ -29,6 +29,7 @@ from mszoo.recipe.source import KeyPath
 from mszoo.training import state
 from mszoo.training.batches import Batches, choose
 from mszoo.training.check import check
+from mszoo.training.folder import check_free
 from mszoo.training.gradients import CompiledGradients, EagerGradients, Gradients
 from mszoo.training.grow import check_growth, grow
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
@@ -53,6 +54,7 @@ class Run:
         average: moving average of the weights; None: none.
         batches: training images, those of this process.
         test: images of evaluations; None: none.
+        start: steps that were taken before.
     """
 
     source: Source
@@ -67,6 +69,7 @@ class Run:
     average: ModelEmaV3 | None
     batches: Batches
     test: ImageDataset | None
+    start: int
 
     @property
     def kept(self) -> Step:
@@ -81,17 +84,25 @@ class Run:
         return self.batches.whole().steps(0, self.recipe.training.calibration_batches)
 
 
-def find_start(recipe: Recipe, out: Path, resume: bool) -> int:
-    """The step that the run in a folder has come to; 0: there is none yet.
+def find_start(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> int:
+    """The step that the run in a folder has come to; 0: there is none yet, or it is to be overwritten.
 
     Raises:
-        TrainingError: there is one, and it is not to be resumed, or was begun with another recipe.
+        TrainingError: there is one, and it is not to be resumed, or was begun with another recipe; or there is a model
+            without a state.
     """
-    step = state.latest(out / "state")
+    if resume and overwrite:
+        raise TrainingError("--resume goes on with the run that --overwrite replaces: give one of them")
+    step = None if overwrite else state.latest(out / "state")
     if step is None:
+        if not overwrite:
+            check_free(out)
         return 0
     if not resume:
-        raise TrainingError(f"{out} holds a run at step {step}; go on with --resume, or choose another --out")
+        raise TrainingError(
+            f"{out} holds a run at step {step}; go on with --resume, choose another --out, or begin anew with "
+            f"--overwrite"
+        )
     _check_unchanged(recipe, out)
     return step
 
@@ -122,7 +133,9 @@ def prepare(source: Source, recipe: Recipe, out: Path, accelerator: Accelerator,
     average = make_average(step, settings)
     if start:
         state.load(accelerator, out / "state", start, average)
-    return Run(source, recipe, out, accelerator, step, wrapped, optimizer, scheduler, gradients, average, batches, test)
+    return Run(
+        source, recipe, out, accelerator, step, wrapped, optimizer, scheduler, gradients, average, batches, test, start
+    )
 
 
 def make_accelerator(recipe: Recipe) -> Accelerator:

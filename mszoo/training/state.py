@@ -34,6 +34,21 @@ def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module |
         shutil.rmtree(temporary, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
     accelerator.wait_for_everyone()
+    try:
+        _write(accelerator, temporary, average)
+    except Exception:
+        if accelerator.is_main_process:  # a full disk has better uses for it
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    if accelerator.is_main_process:
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+        for old in _whole(folder)[:-_KEEP]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def _write(accelerator: Accelerator, temporary: Path, average: nn.Module | None) -> None:
     accelerator.save_state(str(temporary))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -44,10 +59,12 @@ def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module |
             if file.is_file():
                 with open(file, "rb") as handle:
                     os.fsync(handle.fileno())
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(temporary, final)
-        for old in _whole(folder)[:-_KEEP]:
-            shutil.rmtree(old)
+
+
+def clear(accelerator: Accelerator, folder: Path) -> None:
+    """Remove all states, of a run that begins anew. All processes call it together."""
+    if accelerator.is_main_process:
+        shutil.rmtree(folder, ignore_errors=True)
     accelerator.wait_for_everyone()
 
 

@@ -72,6 +72,7 @@ def test_how_a_packaged_model_was_trained_still_runs(name: str) -> None:
     ("written", "value"),
     {
         **{"1e-3": 1e-3, "1E-3": 1e-3, "-2e4": -2e4, "1.5e3": 1500.0, ".5": 0.5, "3": 3, "0x10": 16},
+        **{"010": 10, "-08": -8, "0o10": 8, "1:30": "1:30", "1:30.5": "1:30.5", "0b11": "0b11"},  # YAML 1.2
         **{"1e": "1e", "e3": "e3", "1.2.3": "1.2.3", "db4": "db4", "true": True, "null": None},
     }.items(),
 )
@@ -81,6 +82,16 @@ def test_numbers_in_files_and_overrides(written, value):
     source.override(f"key={written}")
     assert source.values == {"key": value}
     assert type(source.values["key"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    "value", ["1:30", "010", "1e-3", "0o17", "0x1f", "1_000", ".5", "yes", "null", "1e5", 3, 1e-20]
+)
+def test_what_is_written_into_a_checkpoint_is_read_as_it_was(value):
+    source = Source("a: 0", "x")
+    source.values["a"] = value
+    for read in (lambda text: Source(text, "x").values, yaml.safe_load):
+        assert read(source.text()) == {"a": value}
 
 
 def test_a_fault_has_file_line_key_and_what_was_expected():
@@ -141,6 +152,14 @@ def test_all_faults_at_once():
         ),
         ("crop: 64", "crop: 66", r"data.train.crop  66 does not fit this model.*multiples of 4"),
         ("split: test", "split: tset", r"data.test.split  .*'train' or 'test'"),
+        ("warmup: 10", "scheduler: {name: step, decay_epochs: 0}", r"training.scheduler  step does not take"),
+        ("warmup: 10", "scheduler: {name: multistep, decay_milestones: x}", r"training.scheduler  multistep does not"),
+        ("warmup: 10", "scheduler: {name: cosine, cycle_mul: .nan}", r"training.scheduler  cosine does not take"),
+        ("warmup: 10", "scheduler: {name: cosine, min_lr: -1}", r"training.scheduler  .*cosine does not take"),
+        ("lr: 2e-2", "lr: 2e-2, betas: [a, b]", r"training.optimizer  adamuon .*"),
+        ("warmup: 10", "workers: 100000", r"training.workers  .*less than or equal to 256"),
+        ("flip: true", "flip: true, zoom: [1, .inf]", r"data.train.zoom\[1\]  .*finite"),
+        ("max_sigma: 2.0", "psnr: [-9e9, 1]", r"objective.noise.*greater than or equal to -150"),
         ("warmup: 10", "scheduler: cosin", r"training.scheduler  .*did you mean 'cosine'"),
         ("name: adamuon", "name: adamoun", r"training.optimizer  .*did you mean 'adamuon'"),
         ("warmup: 10", "warmup: 300", r"training  warmup: 300 must be less than steps"),
@@ -183,6 +202,20 @@ def test_malformed_overrides(override):
     source = Source(GOOD.replace("detail: {", "detail: [{").replace("denoiser}\n", "denoiser}]\n", 1), "x")
     with pytest.raises(RecipeError, match="command line"):
         source.override(override)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["training.²=1", f"model.detail.{'9' * 5000}.head=denoiser", "model.coarse.objective.name=[1]", "model.5=1", "7=1"],
+)
+def test_overrides_that_are_nobodys_keys(override):
+    def checked():
+        source = Source(GOOD, "x")
+        source.override(override)
+        check(source)
+
+    with pytest.raises(RecipeError):
+        checked()
 
 
 def test_overrides_reach_lists_new_keys_and_bare_names():
