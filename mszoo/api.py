@@ -74,7 +74,12 @@ def load(
 
 
 def train(
-    recipe: str | Path, out: str | Path | None = None, *, resume: bool = False, **overrides: Any
+    recipe: str | Path,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    **overrides: Any,
 ) -> MultiScaleModel:
     """Train the model of a recipe, as ``mszoo train`` does; see :func:`mszoo.training.train`.
 
@@ -82,6 +87,7 @@ def train(
         recipe: a YAML file, or the name of a shipped recipe.
         out: the run's folder; None: ``runs/`` and the recipe's name.
         resume: go on from the newest state in that folder, if there is one.
+        overwrite: begin anew, whatever model or run that folder holds.
         overrides: other values for keys of the recipe, the dots of a key's path written as two underscores:
             ``training__steps=200`` (or ``**{"training.steps": 200}``). A mapping stands in place of all that the key
             holds.
@@ -102,7 +108,7 @@ def train(
 
     source = read_recipe(recipe, [_assignment(key.replace("__", "."), value) for key, value in overrides.items()])
     folder = Path("runs") / str(source.values.get("name", "unnamed")) if out is None else Path(out)
-    return run(source, folder, resume)
+    return run(source, folder, resume, overwrite)
 
 
 def _assignment(key: str, value: Any) -> str:

@@ -47,7 +47,7 @@ def hold(out: Path, accelerator: Accelerator | None = None) -> Iterator[None]:
     Raises:
         TrainingError: another process holds it; on every process.
     """
-    main, made = accelerator is None or accelerator.is_main_process, not out.exists()
+    main, made = accelerator is None or accelerator.is_main_process, [p for p in (out, *out.parents) if not p.exists()]
     file: IO[str] | None = None
     holder: str | None = None
     if main:
@@ -68,7 +68,8 @@ def hold(out: Path, accelerator: Accelerator | None = None) -> Iterator[None]:
             file.close()
             if made and os.listdir(out) == [_LOCK]:  # nothing came of it
                 (out / _LOCK).unlink()
-                out.rmdir()
+                for folder in made:
+                    folder.rmdir()
 
 
 def _lock(file: IO[str]) -> str | None:

@@ -121,9 +121,9 @@ def test_one_run_at_a_time_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_nothing_came_of_is_gone(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="why"), hold(tmp_path / "run"):
+    with pytest.raises(ValueError, match="why"), hold(tmp_path / "runs" / "run"):
         raise ValueError("why")
-    assert not (tmp_path / "run").exists()
+    assert not list(tmp_path.iterdir())
     with hold(tmp_path / "run"):
         (tmp_path / "run" / "file").write_text("x")
     assert (tmp_path / "run" / "file").exists()
