@@ -93,6 +93,12 @@ def mszoo_components() -> Iterator[Spec]:
     )
     yield Spec(
         "head",
+        "predictive",
+        "mszoo.heads.predictive:PredictiveEnergy",
+        "anchored, its mean and variance predicted from the coarser image; for details",
+    )
+    yield Spec(
+        "head",
         "score",
         "mszoo.heads.score:Score",
         "the network's output is minus the score (paper B's comparison)",

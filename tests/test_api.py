@@ -39,7 +39,7 @@ def test_train_writes_the_run_and_returns_its_model(tmp_path: Path):
         ({"training__steps": object()}, "override training.steps: a recipe cannot hold"),
         ({"training__optimizer__lr": float("nan")}, "cannot hold nan"),
     ],
-    ids=str,
+    ids=["unknown", "mapping", "object", "nan"],
 )
 def test_overrides_that_make_no_recipe(overrides: dict, fault: str, tmp_path: Path):
     with pytest.raises(RecipeError, match=fault):

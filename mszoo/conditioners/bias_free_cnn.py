@@ -66,6 +66,9 @@ class BiasFreeCNN(Conditioner):
             there is none): the denoised image then brightens by the same constant, and the network
             learns faster; see :class:`ContrastConv`. Not in paper A.
 
+        zero_output: start with a last layer of zeros, for a head that adds the network to something (``anchored``,
+            ``predictive``).
+
     Raises:
         ValueError: a receptive field that the depth cannot have.
 
@@ -90,6 +93,7 @@ class BiasFreeCNN(Conditioner):
         activation: Activation = "relu",
         noise_embedding: bool = False,
         brightness_invariant: bool = False,
+        zero_output: bool = False,
     ) -> None:
         super().__init__(channels, cond_channels)
         depth = depth or (20 if receptive_field == 41 else 21)
@@ -107,6 +111,8 @@ class BiasFreeCNN(Conditioner):
         self.inner = nn.ModuleList(convolution(width, width, 3 if i in wide else 1) for i in range(1, depth - 1))
         self.norms = nn.ModuleList(make_norm(norm, width) for _ in self.inner)
         self.last = convolution(width, channels, 3)
+        if zero_output:
+            nn.init.zeros_(self.last.weight)
         self.embedding = NoiseEmbedding() if noise_embedding else None
         self.modulations = nn.ModuleList(
             _modulation(NoiseEmbedding.features, width) for _ in self.inner if noise_embedding

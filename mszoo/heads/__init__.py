@@ -4,7 +4,17 @@ from mszoo.heads.anchored import AnchoredEnergy
 from mszoo.heads.base import EnergyHead, Head
 from mszoo.heads.denoiser import Denoiser
 from mszoo.heads.inner_product import InnerProductEnergy
+from mszoo.heads.predictive import PredictiveEnergy
 from mszoo.heads.score import Score
 from mszoo.heads.squared_norm import SquaredNormEnergy
 
-__all__ = ["AnchoredEnergy", "Denoiser", "EnergyHead", "Head", "InnerProductEnergy", "Score", "SquaredNormEnergy"]
+__all__ = [
+    "AnchoredEnergy",
+    "Denoiser",
+    "EnergyHead",
+    "Head",
+    "InnerProductEnergy",
+    "PredictiveEnergy",
+    "Score",
+    "SquaredNormEnergy",
+]

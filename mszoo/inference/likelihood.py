@@ -47,7 +47,7 @@ def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
         if j < model.levels and not head.normalized:
             raise UnsupportedError(
                 f"scale {j} has a {type(head).__name__}, known up to a constant that depends on the coarser image; "
-                f"a conditional density needs the head `anchored`"
+                f"a conditional density needs the head `predictive`, or `anchored`"
             )
     coarse = model.coarse
     assert isinstance(coarse, EnergyHead)

@@ -129,6 +129,8 @@ class DatasetConfig(NamedConfig):
         zoom: least and greatest magnification of a crop, drawn log-uniformly (bicubic, with antialiasing): photographs
             look alike at all scales, and a few become many. An image is enlarged more where a crop would not fit.
         flip: mirror left and right at random.
+        dequantize: add uniform noise of one step of 8-bit pixels, +-1/510, so that a density of them has no lattice to
+            fall onto: an energy trained so gives a bound on the code length (``nll(x, dequantize=True)``).
         part: [k, n] is every n-th image from the k-th (from 0): runs with k = 0 ... n - 1 see disjoint parts.
         limit: at most so many images, evenly spaced over the set, or its part; None: all.
     """
@@ -136,6 +138,7 @@ class DatasetConfig(NamedConfig):
     crop: Annotated[int, Field(gt=0, le=2**14)] | None = None
     zoom: tuple[_Zoom, _Zoom] | None = None
     flip: bool = False
+    dequantize: bool = False
     part: tuple[pydantic.NonNegativeInt, PositiveInt] | None = None
     limit: PositiveInt | None = None
 

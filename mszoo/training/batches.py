@@ -42,7 +42,7 @@ class Batches:
 
     Args:
         dataset: full images.
-        cut: ``crop``, ``zoom``, ``flip``, ``part`` and ``limit``.
+        cut: ``crop``, ``zoom``, ``flip``, ``dequantize``, ``part`` and ``limit``.
         training: ``batch_size``, ``accumulate``, ``seed`` and ``workers``.
         rank, processes: which share of each batch to read.
 
@@ -125,6 +125,7 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
 
     def __init__(self, dataset: ImageDataset, cut: DatasetConfig, seed: int) -> None:
         self._dataset, self._crop, self._zoom, self._flip = dataset, cut.crop, cut.zoom, cut.flip
+        self._dequantize = cut.dequantize
         self._seed = seed
         self._used = choose(self._large_enough(), cut)
         self._order = lru_cache(maxsize=2)(self._shuffled)
@@ -168,6 +169,8 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
                 image = image.clamp(0, 1)
         if self._flip and torch.rand((), generator=generator) < 0.5:
             image = image.flip(-1)
+        if self._dequantize:
+            image = image + (torch.rand(image.shape, generator=generator) - 0.5) / 255
         return image, step, index
 
     def _side(self, largest: int, generator: torch.Generator) -> int:

@@ -18,6 +18,9 @@ CHANNELS = [(1, 0), (3, 0), (3, 1), (9, 3)]
 every_channels = pytest.mark.parametrize("channels", CHANNELS, ids=str)
 
 
+every_basis = pytest.mark.parametrize("basis", [None, "haar"], ids=str)
+
+
 def build(channels: int = 1, cond_channels: int = 0, **options: Any) -> BiasFreeUNet:
     """A small network in float64 and eval mode, of whose blocks none is the identity any more."""
     options = {"widths": [6, 8, 10], **options}
@@ -34,27 +37,35 @@ def inputs(network: BiasFreeUNet, height: int = 12, width: int = 12, batch: int 
     return y, cond if network.cond_channels else None
 
 
-@given(st.integers(1, 21), st.integers(1, 21), st.integers(1, 4), st.sampled_from(CHANNELS))
+@given(
+    st.integers(1, 21), st.integers(1, 21), st.integers(1, 4), st.sampled_from(CHANNELS), st.sampled_from([None, "db2"])
+)
 @settings(max_examples=30)
-def test_every_size_keeps_its_shape(height: int, width: int, resolutions: int, channels: tuple[int, int]) -> None:
-    network = build(*channels, widths=[4] * resolutions)
+def test_every_size_keeps_its_shape(
+    height: int, width: int, resolutions: int, channels: tuple[int, int], basis: str | None
+) -> None:
+    network = build(*channels, widths=[4] * resolutions, basis=basis)
     y, cond = inputs(network, height, width)
     assert network(y, cond=cond).shape == y.shape
 
 
 @every_channels
+@every_basis
 @pytest.mark.parametrize("scale", [0.0, 0.25, 3.7])
-def test_homogeneous_of_degree_one(channels: tuple[int, int], scale: float) -> None:
-    network = build(*channels)
+def test_homogeneous_of_degree_one(channels: tuple[int, int], basis: str | None, scale: float) -> None:
+    network = build(*channels, basis=basis)
     y, cond = inputs(network)
     scaled = network(scale * y, cond=None if cond is None else scale * cond)
     torch.testing.assert_close(scaled, scale * network(y, cond=cond), **FLOAT64)
 
 
 @every_channels
+@every_basis
 @pytest.mark.parametrize("size", [(12, 12), (7, 13)], ids=str)
-def test_a_constant_added_to_the_image_changes_nothing(channels: tuple[int, int], size: tuple[int, int]) -> None:
-    network = build(*channels)
+def test_a_constant_added_to_the_image_changes_nothing(
+    channels: tuple[int, int], basis: str | None, size: tuple[int, int]
+) -> None:
+    network = build(*channels, basis=basis)
     y, cond = inputs(network, *size)
     constant = torch.randn(network.cond_channels or network.channels, dtype=torch.float64)[:, None, None]
     brighter = network(y + constant) if cond is None else network(y, cond=cond + constant)
@@ -69,8 +80,9 @@ def test_details_do_matter_by_their_mean() -> None:
 
 
 @every_channels
-def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(channels: tuple[int, int]) -> None:
-    network = build(*channels).train()
+@every_basis
+def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(channels: tuple[int, int], basis: str | None) -> None:
+    network = build(*channels, basis=basis).train()
     y, cond = inputs(network)
     alone = [network(y[i : i + 1], cond=None if cond is None else cond[i : i + 1]) for i in range(len(y))]
     torch.testing.assert_close(network(y, cond=cond), torch.cat(alone), **FLOAT64)

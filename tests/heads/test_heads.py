@@ -14,7 +14,7 @@ from mszoo.heads import EnergyHead, Head
 from mszoo.objectives import Denoising
 from mszoo.randomness import Draw
 
-ENERGIES = ["anchored", "inner_product", "squared_norm"]
+ENERGIES = ["anchored", "inner_product", "predictive", "squared_norm"]
 HEADS = ["denoiser", "score", *ENERGIES]
 
 SMOOTH = {"norm": "channel", "activation": "gelu", "noise_embedding": True}
