@@ -214,7 +214,7 @@ class Registry:
         spec = self.get(kind, name)
         model = options_model(spec.load(), len(SUPPLIED[kind]), tuple(spec.options))
         checked = validate(model, options, f"{kind} {name!r}")
-        return {key: value for key, value in checked if key in options}
+        return {key: value for key, value in checked if key in checked.model_fields_set}
 
     def _check_kind(self, kind: str) -> None:
         if kind not in KINDS:

@@ -281,7 +281,7 @@ def test_a_score_that_divides_by_the_variance_needs_one(levels: int, head: str) 
 
 def with_unets(levels: int, head: str = "anchored") -> MultiScaleModel:
     """U-Nets of two halvings at every scale: the image's sides are multiples of 4 times 2^J."""
-    part = {"conditioner": {"name": "unet", "width": 4, "depth": 2, "scales": 2}, "head": head}
+    part = {"conditioner": {"name": "unet", "width": 4, "depth": 2, "halvings": 2}, "head": head}
     chain = {"basis": "haar", "levels": levels, "detail": part} if levels else {}
     return MultiScaleModel.from_config({"channels": 1, "coarse": part, **chain}).eval()
 

@@ -3,6 +3,7 @@
 from mszoo.conditioners.base import Conditioner
 from mszoo.conditioners.bias_free_cnn import BiasFreeCNN
 from mszoo.conditioners.bias_free_unet import BiasFreeUNet
+from mszoo.conditioners.layers import Waves
 from mszoo.conditioners.unet import UNet
 
-__all__ = ["BiasFreeCNN", "BiasFreeUNet", "Conditioner", "UNet"]
+__all__ = ["BiasFreeCNN", "BiasFreeUNet", "Conditioner", "UNet", "Waves"]

@@ -115,7 +115,7 @@ class BiasFreeCNN(Conditioner):
             nn.init.zeros_(self.last.weight)
         self.embedding = NoiseEmbedding() if noise_embedding else None
         self.modulations = nn.ModuleList(
-            _modulation(NoiseEmbedding.features, width) for _ in self.inner if noise_embedding
+            _modulation(self.embedding.features, width) for _ in self.inner if self.embedding is not None
         )
 
     @property

@@ -14,8 +14,8 @@ __all__ = [
     "BatchScale",
     "ChannelScale",
     "ContrastConv",
-    "LogWaves",
     "NoiseEmbedding",
+    "Waves",
     "Norm",
     "activate",
     "convolution",
@@ -134,42 +134,51 @@ class _NoScale(nn.Identity):
         super().__init__()
 
 
-class LogWaves(nn.Module):
-    """Cosines and sines of log t, (B,) -> (B, 32).
+class Waves(nn.Module):
+    """Cosines and sines of log t at several frequencies, (B,) -> (B, 2n); or of t itself.
 
-    t is clamped to at least ``t_min``, below which they are constant: t = 0 is legal.
+    log t is that of t held between 1e-9 and 1e4, beyond which the waves are constant: t = 0 is legal.
+
+    Args:
+        frequency: (n,), in radians per nat (or per unit of t); None: 16 for the 30 nats between these limits, of
+            wavelengths from twice that down to 2.
+        log: whether of log t, or of t.
     """
 
-    features = 32
     t_min = 1e-9
     t_max = 1e4
 
-    def __init__(self) -> None:
+    def __init__(self, frequency: Tensor | None = None, log: bool = True) -> None:
         super().__init__()
-        # log t spans about 30 nats; the wavelengths go from twice that down to 2.
-        # Computed on the CPU: on the device meta, where a checkpoint is tried, that would load torch's compiler.
-        frequency = torch.logspace(-1, math.log10(math.pi), self.features // 2, device="cpu")
+        if frequency is None:  # on the CPU: on the device meta, where a checkpoint is tried, it loads torch's compiler
+            frequency = torch.logspace(-1, math.log10(math.pi), 16, device="cpu")
         self.register_buffer("frequency", frequency.to(torch.empty(0).device), persistent=False)
         self.frequency: Tensor
+        self.log = log
+        self.features = 2 * len(frequency)
 
-    def forward(self, t: Tensor) -> Tensor:  # noqa: D102
-        dtype = self.frequency.dtype
-        t = t.to(torch.promote_types(dtype, torch.float32))  # half precision has no t_min
-        phase = torch.log(t.clamp(self.t_min, self.t_max))[:, None] * self.frequency.to(t.dtype)
+    def forward(self, t: Tensor, dtype: torch.dtype) -> Tensor:
+        """Waves of t, computed in float32 at least (half precision has no 1e-9) and returned in ``dtype``."""
+        t = t.to(torch.promote_types(dtype, torch.float32))
+        phase = (t.clamp(self.t_min, self.t_max).log() if self.log else t)[:, None] * self.frequency.to(t.dtype)
         return torch.cat([phase.cos(), phase.sin()], 1).to(dtype)
 
 
 class NoiseEmbedding(nn.Module):
-    """Features of the noise variance: waves of its logarithm, then a small network. (B,) -> (B, 64)."""
+    """Features of the noise variance: waves, then a small network. (B,) -> (B, features).
 
-    features = 64
+    Args:
+        features: how many.
+        waves: of t; None: those of its logarithm.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, features: int = 64, waves: Waves | None = None) -> None:
         super().__init__()
-        self.waves = LogWaves()
+        self.features = features
+        self.waves = Waves() if waves is None else waves
         self.network = nn.Sequential(
-            nn.Linear(LogWaves.features, self.features), nn.SiLU(), nn.Linear(self.features, self.features), nn.SiLU()
+            nn.Linear(self.waves.features, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU()
         )
 
     def forward(self, t: Tensor) -> Tensor:  # noqa: D102
-        return self.network(self.waves(t))
+        return self.network(self.waves(t, next(self.network.parameters()).dtype))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mszoo.bases import check_size
 from mszoo.conditioners.base import Conditioner
+from mszoo.conditioners.layers import NoiseEmbedding, Waves
 from mszoo.errors import UnsupportedError
 
 __all__ = ["UNet"]
@@ -24,18 +25,19 @@ __all__ = ["UNet"]
 _FEATURES = 256  # of the noise embedding
 _FewLayers = Annotated[int, pydantic.Field(ge=1, le=64)]
 _Layers = Annotated[int, pydantic.Field(ge=2, le=64)]
+_HALVINGS = pydantic.AliasChoices("halvings", "scales")  # what recipes and checkpoints call it, now and before
 
 
 class UNet(Conditioner):
-    """A U-Net of ``scales`` halvings. Takes t, depends on one image at a time, is smooth and sees the whole image.
+    """A U-Net of some ``halvings``. Takes t, depends on one image at a time, is smooth and sees the whole image.
 
-    Both sides of the image must be multiples of 2^scales. The condition is concatenated to y at the input.
+    Both sides of the image must be multiples of 2^halvings. The condition is concatenated to y at the input.
 
     Args:
         channels: of y and of the output.
         cond_channels: of the clean coarser image; 0 for none.
         width: channels at the finest resolution; each halving doubles them.
-        scales: number of halvings.
+        halvings: how often the image is halved (``scales`` in recipes and checkpoints of early versions).
         depth: layers (convolution, norm, GELU) in each block; or three numbers, those of a block of the encoder, of the
             middle and of a block of the decoder.
         embedding: of the noise variance, ``linear`` in t (paper B's; it is constant below t = 0.01) or ``log``, which
@@ -44,7 +46,7 @@ class UNet(Conditioner):
 
     Example:
         >>> import torch
-        >>> network = UNet(1, width=8, scales=2)
+        >>> network = UNet(1, width=8, halvings=2)
         >>> network(torch.rand(2, 1, 16, 24), torch.tensor([0.01, 0.1])).shape
         torch.Size([2, 1, 16, 24])
         >>> sum(p.numel() for p in UNet(3).parameters())
@@ -61,15 +63,15 @@ class UNet(Conditioner):
         cond_channels: int = 0,
         *,
         width: Annotated[int, pydantic.Field(ge=1, le=1024)] = 64,
-        scales: Annotated[int, pydantic.Field(ge=1, le=8)] = 3,
+        halvings: Annotated[int, pydantic.Field(ge=1, le=8, validation_alias=_HALVINGS)] = 3,
         depth: _Layers | tuple[_FewLayers, _Layers, _Layers] = 3,
         embedding: Literal["linear", "log"] = "linear",
         zero_output: bool = False,
     ) -> None:
         super().__init__(channels, cond_channels)
-        self.unit = 2**scales
-        self.embedding = VarianceEmbedding(log=embedding == "log")
-        widths = [width * 2**s for s in range(scales + 1)]
+        self.unit = 2**halvings
+        self.embedding = _noise_embedding(embedding == "log")
+        widths = [width * 2**s for s in range(halvings + 1)]
         joined = channels + cond_channels
         before, between, after = (depth,) * 3 if isinstance(depth, int) else depth
         encoder = [_block([_same(joined, width), *_several(width, before - 1)])]
@@ -99,7 +101,7 @@ class UNet(Conditioner):
 
         Raises:
             UnsupportedError: no t.
-            ImageSizeError: a side that is not a multiple of 2^scales.
+            ImageSizeError: a side that is not a multiple of 2^halvings.
         """
         if t is None:
             raise UnsupportedError("this network is not blind: give the noise level (sigma, or t)")
@@ -113,33 +115,6 @@ class UNet(Conditioner):
         for block in self.decoder:
             h = _apply(block, torch.cat([h, skipped.pop()], 1), embedded)
         return self.last(h)
-
-
-class VarianceEmbedding(nn.Module):
-    """Features (B, 256) of the noise variance (B,): cosines and sines of t, then a small network.
-
-    Args:
-        log: of log max(t, 1e-9) instead of t, with wavelengths for its 30 nats.
-    """
-
-    t_min = 1e-9
-
-    def __init__(self, log: bool = False) -> None:
-        super().__init__()
-        self.log = log
-        # Paper B's frequencies are float32 values, whatever the network's precision.
-        # (Computed on the CPU: on the device meta, where a checkpoint is tried, that would load torch's compiler.)
-        frequency = torch.exp(-torch.linspace(0, math.log(100), 32, dtype=torch.float32, device="cpu"))
-        frequency = (math.pi * frequency if log else frequency).to(torch.empty(0).device)
-        self.register_buffer("frequency", frequency, persistent=False)
-        self.frequency: Tensor
-        self.network = nn.Sequential(nn.Linear(64, _FEATURES), nn.SiLU(), nn.Linear(_FEATURES, _FEATURES), nn.SiLU())
-
-    def forward(self, t: Tensor) -> Tensor:
-        dtype = next(self.network.parameters()).dtype
-        t = t.to(torch.promote_types(dtype, torch.float32))  # half precision has no t_min
-        phase = (t.clamp_min(self.t_min).log() if self.log else t)[:, None] * self.frequency.to(t.dtype)
-        return self.network(torch.cat([phase.cos(), phase.sin()], 1).to(dtype))
 
 
 class SpatialScale(nn.Module):
@@ -176,6 +151,15 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         return F.gelu(self.norm(self.convolution(x), embedded))
+
+
+def _noise_embedding(log: bool) -> NoiseEmbedding:
+    """Paper B's: 32 frequencies for t itself, pi times as high for log t; float32, whatever the default precision.
+
+    They differ from those of the other networks, which trained checkpoints rely on.
+    """
+    frequency = torch.exp(-torch.linspace(0, math.log(100), 32, dtype=torch.float32, device="cpu"))
+    return NoiseEmbedding(_FEATURES, Waves(math.pi * frequency if log else frequency, log))
 
 
 def _same(inputs: int, outputs: int) -> nn.Conv2d:

@@ -71,6 +71,6 @@ def psnr_of(
 ) -> tuple[float, float]:
     """PSNR of one image (C, H, W) with noise, and denoised; the noise depends on (seed, index) alone."""
     y = add_noise(clean[None], sigma, seed, index)
-    told = None if model.blind else sigma
-    estimate = denoise_image(model, y.to(next(model.parameters()).device), told, views=views).cpu()
+    level = None if model.blind else sigma
+    estimate = denoise_image(model, y.to(next(model.parameters()).device), level, views=views).cpu()
     return psnr(y, clean[None]).item(), psnr(estimate, clean[None]).item()

@@ -35,7 +35,7 @@ class Dense(Conditioner):
         d = math.prod(shape)
         self.embedding = NoiseEmbedding()
         self.layers = nn.ModuleList(nn.Linear(d if i == 0 else width, width) for i in range(depth))
-        self.modulations = nn.ModuleList(nn.Linear(NoiseEmbedding.features, 2 * width) for _ in self.layers)
+        self.modulations = nn.ModuleList(nn.Linear(self.embedding.features, 2 * width) for _ in self.layers)
         self.last = nn.Linear(width, d)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)

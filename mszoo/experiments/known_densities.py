@@ -23,7 +23,7 @@ from mszoo.randomness import Draw
 from mszoo.recipe import TrainingConfig
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 
-__all__ = ["SETTINGS", "Row", "Setting", "compare", "energies", "plot", "train"]
+__all__ = ["SETTINGS", "EnergyRow", "Setting", "compare", "energies", "plot", "train"]
 
 
 Network = Callable[[Shape], Conditioner]
@@ -90,7 +90,7 @@ SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class EnergyRow:
     """A learned energy against the exact one at one noise level, in bits per dimension.
 
     Attributes:
@@ -170,7 +170,7 @@ def energies(model: MultiScaleModel, density: Density, t: float, count: int = 20
 
 def compare(
     name: str, model: MultiScaleModel, times: Sequence[float] = (0.0, 1e-4, 1e-2, 0.1, 1.0), count: int = 2048
-) -> list[Row]:
+) -> list[EnergyRow]:
     """Learned against exact energies of the density of that name at several t."""
     density, rows = DENSITIES[name], []
     for t in times:
@@ -180,7 +180,7 @@ def compare(
         mean = density.entropy() / (density.d * math.log(2)) if t == 0 else exact.mean().item()
         gap = difference.mean().item()
         deviation = difference.square().mean().sqrt().item()
-        rows.append(Row(name, density.d, t, mean, mean + gap, gap, deviation))
+        rows.append(EnergyRow(name, density.d, t, mean, mean + gap, gap, deviation))
     return rows
 
 

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from mszoo.evaluation.plots import save_figure
 
-__all__ = ["RadialEnergy", "Row", "compare", "exact_log_prob", "normalize", "plot", "train"]
+__all__ = ["RadialEnergy", "RadialRow", "compare", "exact_log_prob", "normalize", "plot", "train"]
 
 _SCALES = (1.0, 4.0)
 
 
 @dataclass(frozen=True)
-class Row:
+class RadialRow:
     """log p at one radius and one noise variance, in dB per dimension.
 
     Attributes:
@@ -143,7 +143,9 @@ def normalize(energy: RadialEnergy, t: float = 100.0, draws: int = 4096) -> floa
 
 
 @torch.no_grad()
-def compare(energies: dict[str, RadialEnergy], times: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)) -> list[Row]:
+def compare(
+    energies: dict[str, RadialEnergy], times: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
+) -> list[RadialRow]:
     """Learned against exact log p, in dB per dimension, at r / sqrt(d) = 1 and 4 (and between), at several t."""
     rows = []
     for name, energy in energies.items():
@@ -154,11 +156,11 @@ def compare(energies: dict[str, RadialEnergy], times: tuple[float, ...] = (0.01,
                 square, variance = torch.tensor([radius**2 * d]), torch.tensor([t])
                 exact = exact_log_prob(square, variance, d).item() * decibels
                 learned = -(energy(square, variance).item() + constant) * decibels
-                rows.append(Row(name, radius, t, exact, learned, learned - exact))
+                rows.append(RadialRow(name, radius, t, exact, learned, learned - exact))
     return rows
 
 
-def plot(rows: Sequence[Row], path: Path) -> None:
+def plot(rows: Sequence[RadialRow], path: Path) -> None:
     """Exact and learned log p against the radius at the smallest t."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from mszoo.bases import Basis
 from mszoo.conditioners.base import Conditioner
-from mszoo.conditioners.layers import LogWaves
+from mszoo.conditioners.layers import Waves
 from mszoo.discovery import registry
 from mszoo.errors import OptionsError
 from mszoo.heads.base import EnergyHead, no_autocast, per_image
@@ -142,12 +142,13 @@ class _Offset(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.waves, self.last = LogWaves(), nn.Linear(LogWaves.features, 1)
+        self.waves = Waves()
+        self.last = nn.Linear(self.waves.features, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
     def forward(self, t: Tensor) -> Tensor:
-        return self.last(self.waves(t))[:, 0]
+        return self.last(self.waves(t, self.last.weight.dtype))[:, 0]
 
 
 def _gaussian(c: Tensor, variance: Tensor, t: Tensor) -> Tensor:

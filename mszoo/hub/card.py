@@ -122,9 +122,9 @@ def _numbers(facts: Facts) -> list[_Number]:
     found = []
     for r in facts.psnr:
         note = f"{_command(facts, r)}; mean of per-image values, seed {r.seed}"
-        key, told = (f"_views_{r.views}", f", {r.views} views") if r.views > 1 else ("", "")
+        key, views = (f"_views_{r.views}", f", {r.views} views") if r.views > 1 else ("", "")
         for row in r.rows:
-            metric, name = f"psnr_sigma_{row.sigma:.4g}{key}", f"PSNR (dB) at sigma {row.sigma:.4g}{told}"
+            metric, name = f"psnr_sigma_{row.sigma:.4g}{key}", f"PSNR (dB) at sigma {row.sigma:.4g}{views}"
             found.append(_Number(r.data, metric, name, round(row.denoised, 4), note))
     for r in facts.nll:
         note = f"{_command(facts, r)}; 8-bit convention, no dequantization"
@@ -177,8 +177,9 @@ def _how_to_load(facts: Facts) -> str:
     unit, blind = facts.model.unit, facts.model.blind
     sides = f"; H and W multiples of {unit}, or pad=True" if unit > 1 else ""
     lines = ["import mszoo", "", f'model = mszoo.load("{facts.name}")  # pip install mszoo']
-    told = "y" if blind else "y, sigma=0.1"
-    lines.append(f"x = model.denoise({told})  # y: (B, {facts.model.channels}, H, W), the clean image in [0, 1]{sides}")
+    given = "y" if blind else "y, sigma=0.1"
+    shape = f"(B, {facts.model.channels}, H, W)"
+    lines.append(f"x = model.denoise({given})  # y: {shape}, the clean image in [0, 1]{sides}")
     if _has_energy(facts.model):
         lines.append("bits = model.nll(x)  # bits per dimension of 8-bit images, (B,)")
     return "```python\n" + "\n".join(lines) + "\n```"

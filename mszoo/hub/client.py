@@ -1,4 +1,4 @@
-"""Calls to the Hub through its own client: patient where the client is not, and faults told in one sentence.
+"""Calls to the Hub through its own client: patient where the client is not, and faults in one sentence.
 
 The client retries listings, downloads and uploads by itself; it does not retry what makes a repository, a tag or a
 commit, or what asks for a repository's state: those go through :func:`patiently`. Tokens are the client's business
@@ -28,7 +28,7 @@ from huggingface_hub.errors import (
 from mszoo import __version__
 from mszoo.errors import HubError, NotOnHubError
 
-__all__ = ["FAULTS", "api", "offline", "patiently", "status_of", "told"]
+__all__ = ["FAULTS", "api", "as_hub_error", "offline", "patiently", "status_of"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def api() -> HfApi:
 
 
 def offline() -> bool:
-    """Whether the user told the client to stay off the network (HF_HUB_OFFLINE)."""
+    """Whether the user asked the client to stay off the network (HF_HUB_OFFLINE)."""
     return bool(constants.HF_HUB_OFFLINE)
 
 
@@ -106,7 +106,7 @@ def _errno(error: BaseException | None) -> int | None:
 
 
 @contextmanager
-def told(repo_id: str, revision: str | None = None) -> Iterator[None]:
+def as_hub_error(repo_id: str, revision: str | None = None) -> Iterator[None]:
     """Turn the client's faults into one :class:`HubError` that says what to do."""
     try:
         yield
@@ -118,7 +118,7 @@ def told(repo_id: str, revision: str | None = None) -> Iterator[None]:
         raise HubError(_explain(error.__cause__, repo_id, revision)) from error
     except FAULTS as error:
         if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, HfHubHTTPError):
-            error = error.__cause__  # the client tells a refusal as a file that is not in the cache
+            error = error.__cause__  # the client reports a refusal as a file that is not in the cache
         missing = isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError)
         raise (NotOnHubError if missing else HubError)(_explain(error, repo_id, revision)) from error
 

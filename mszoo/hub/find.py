@@ -82,9 +82,9 @@ def pull(name: str, revision: str | None = None) -> Path:
     if found is None:
         kind = "a packaged model, here already" if name in packaged_models() else "no model of the Hub"
         raise HubError(f"{name!r} is {kind}; pull owner/name, or owner/name@revision")
-    from mszoo.hub.pulling import pull as pull_from_hub
+    from mszoo.hub.pulling import download
 
-    return pull_from_hub(*found)
+    return download(*found)
 
 
 def _on_hub(text: str, revision: str | None) -> tuple[HubName, Pin | None] | None:

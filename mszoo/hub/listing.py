@@ -71,12 +71,12 @@ def _local_models(pattern: str) -> Iterator[ModelEntry]:
 
 
 def _hub_models(pattern: str) -> Iterator[ModelEntry]:
-    from mszoo.hub.client import api, told  # its client takes a while to import
+    from mszoo.hub.client import api, as_hub_error  # its client takes a while to import
 
     for name, pin in pins().items():
         if fnmatch.fnmatchcase(name, pattern):
             yield ModelEntry(name, "Hub", None, None, "", f"pinned: {pin.repo_id}@{pin.commit[:10]}")
-    with told("the list of models"):
+    with as_hub_error("the list of models"):
         found = list(api().list_models(filter="mszoo", full=True, cardData=True))
     for info in found:
         if fnmatch.fnmatchcase(info.id, pattern):

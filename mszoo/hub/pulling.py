@@ -14,11 +14,11 @@ from mszoo.checkpoint.folder import CARD, CONFIG, EVALUATION, RECIPE, WEIGHTS, r
 from mszoo.checkpoint.reading import expected_shapes
 from mszoo.errors import HubError, MszooError
 from mszoo.hub.cache import find_cached, forget, remember, repository
-from mszoo.hub.client import api, offline, patiently, told
+from mszoo.hub.client import api, as_hub_error, offline, patiently
 from mszoo.hub.integrity import IntegrityError, Record, verify
 from mszoo.hub.names import HubName, Pin
 
-__all__ = ["fetch", "pull", "records"]
+__all__ = ["download", "fetch", "records"]
 
 # All that is ever read of a repository, in the order in which it is fetched.
 _WANTED = (CONFIG, RECIPE, EVALUATION, CARD, WEIGHTS)
@@ -28,21 +28,21 @@ _HEADER = 2**24  # bytes of a safetensors file that are no tensors
 
 
 def fetch(name: HubName, pin: Pin | None = None) -> Path:
-    """The folder of a model of the Hub: what the cache holds if it holds it, else pulled.
+    """The folder of a model of the Hub: what the cache holds if it holds it, else downloaded.
 
     A warm cache makes no request at all, so a branch is what it was when it was last pulled.
 
     Raises:
-        HubError: see :func:`pull`; the bytes in the cache are not those on record.
+        HubError: see :func:`download`; the bytes in the cache are not those on record.
     """
     folder = find_cached(name.repo_id, name.revision)
     if folder is None:
-        return pull(name, pin)
+        return download(name, pin)
     verify(folder, [n for n in _WANTED if (folder / n).exists()], _pinned(pin))
     return folder
 
 
-def pull(name: HubName, pin: Pin | None = None) -> Path:
+def download(name: HubName, pin: Pin | None = None) -> Path:
     """Ask the Hub what a revision is now, fetch what is missing of it, and compare checksums; the snapshot's folder.
 
     A file with wrong bytes, in the cache or on its way, is fetched once more. A branch or tag means the new commit
@@ -61,7 +61,7 @@ def pull(name: HubName, pin: Pin | None = None) -> Path:
             f"{name} is not in the cache of this machine ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE is set; "
             f"unset it, or pull where there is a network and copy the cache"
         )
-    with told(repo_id, revision):
+    with as_hub_error(repo_id, revision):
         info = patiently(api().model_info, repo_id, revision=revision, files_metadata=True, timeout=_timeout())
         commit, known = info.sha or revision, {**records(info), **_pinned(pin)}
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}

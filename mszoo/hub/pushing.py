@@ -13,7 +13,7 @@ from huggingface_hub.hf_api import ModelInfo
 from mszoo.checkpoint.folder import CARD, CONFIG, EVALUATION, RECIPE, WEIGHTS
 from mszoo.errors import HubError
 from mszoo.hub.card import eval_results, read_facts, write_card
-from mszoo.hub.client import FAULTS, api, offline, patiently, status_of, told
+from mszoo.hub.client import FAULTS, api, as_hub_error, offline, patiently, status_of
 from mszoo.hub.names import hub_name
 from mszoo.hub.packaged import packaged_models
 from mszoo.hub.pulling import records
@@ -72,7 +72,7 @@ def publication(folder: Path, repo_id: str, unmeasured: bool = False) -> dict[st
 
 
 def check_names(repo_id: str, revision: str | None, tag: str | None) -> None:
-    """Names that the Hub would not take are told before anything is sent. Raises :class:`HubError`."""
+    """Names that the Hub would not take are refused before anything is sent. Raises :class:`HubError`."""
     if hub_name(repo_id) is None or "@" in repo_id:
         raise HubError(f"{repo_id!r} names no repository; write owner/name")
     for given in (revision, tag):
@@ -107,7 +107,7 @@ def push(
     if offline():
         raise HubError(f"{repo_id}: publishing needs the Hub, and HF_HUB_OFFLINE is set; unset it")
     hub = api()
-    with told(repo_id, revision):
+    with as_hub_error(repo_id, revision):
         patiently(hub.create_repo, repo_id, private=private or None, exist_ok=True)
         if branch != "main":
             patiently(hub.create_branch, repo_id, branch=branch, exist_ok=True)

@@ -96,15 +96,15 @@ class PaperB(Importer):
         head, options = _head(described, args), _options(described, args, "network_kwargs")
         tensors = _state(path, source)
         channels, width = _channels_and_width(path, tensors)
-        scales, depths = _size(tensors)
+        halvings, depths = _size(tensors)
         _check(
-            described, options, {"num_scales": scales, "base_width": width, **dict(zip(_DEPTHS, depths, strict=True))}
+            described, options, {"num_scales": halvings, "base_width": width, **dict(zip(_DEPTHS, depths, strict=True))}
         )
         depth = depths[0] if len(set(depths)) == 1 else list(depths)
-        network = {"name": "unet", "width": width, "scales": scales, "depth": depth}
+        network = {"name": "unet", "width": width, "halvings": halvings, "depth": depth}
         config = {"channels": channels, "coarse": {"conditioner": network, "head": head}}
         try:
-            renamed = {f"coarse.conditioner.{rename(k, scales, depths[-1])}": v.float() for k, v in tensors.items()}
+            renamed = {f"coarse.conditioner.{rename(k, halvings, depths[-1])}": v.float() for k, v in tensors.items()}
             expected = expected_shapes(config)
         except MszooError as error:
             raise CheckpointError(f"{path}: {error}") from None
@@ -120,7 +120,7 @@ class PaperB(Importer):
         """See :meth:`Importer.write_example`."""
         from mszoo.conditioners import UNet
 
-        network = UNet(1, width=2, scales=1, depth=2)
+        network = UNet(1, width=2, halvings=1, depth=2)
         ours = {name: 0.3 * torch.randn(tensor.shape) for name, tensor in network.state_dict().items()}
         theirs = [f"noise_var_embedding.time_embed.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")]
         parts = ("0.weight", "1.weight", "1.conditioning_embedding.weight", "1.conditioning_embedding.bias")
@@ -140,14 +140,14 @@ def _file(source: Source) -> Path:
     return path / "model.pth.tar" if path.is_dir() else path
 
 
-def rename(name: str, scales: int, depth: int) -> str:
-    """Our name of one of the authors' tensors, in a :class:`~mszoo.conditioners.UNet` of these scales.
+def rename(name: str, halvings: int, depth: int) -> str:
+    """Our name of one of the authors' tensors, in a :class:`~mszoo.conditioners.UNet`.
 
     Their blocks number convolution, norm and GELU one after the other, and their decoder its finest block first.
 
     Args:
         name: theirs.
-        scales: number of halvings.
+        halvings: of the network.
         depth: layers of a decoder's block.
 
     Raises:
@@ -158,7 +158,7 @@ def rename(name: str, scales: int, depth: int) -> str:
         if theirs == "middle_block":
             return "middle"
         side, number = theirs.split(".")
-        return f"encoder.{number}" if side == "encoder" else f"decoder.{scales - 1 - int(number)}"
+        return f"encoder.{number}" if side == "encoder" else f"decoder.{halvings - 1 - int(number)}"
 
     if match := _EMBEDDING.match(name):
         return f"embedding.network.{match[1]}.{match[2]}"
@@ -281,5 +281,5 @@ def _size(tensors: dict[str, Tensor]) -> tuple[int, tuple[int, int, int]]:
     def layers(block: str) -> int:
         return len({m[2] for m in places if m[1] == block and int(m[2]) % 3 == 0})
 
-    scales = {m[1] for m in places if m[1].startswith("encoder")}
-    return len(scales), (layers("encoder.0"), layers("middle_block"), layers("decoder.0"))
+    halvings = {m[1] for m in places if m[1].startswith("encoder")}
+    return len(halvings), (layers("encoder.0"), layers("middle_block"), layers("decoder.0"))

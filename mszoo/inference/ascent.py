@@ -82,7 +82,7 @@ def ascend(
     y: Tensor,
     schedule: Schedule,
     generators: Sequence[torch.Generator],
-    unit: float = 1.0,
+    gain: float = 1.0,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Ascend from y until every image has stopped.
@@ -90,10 +90,10 @@ def ascend(
     Args:
         direction: the residual d of some images, given those images (b, C, H, W), which they are (b,), and the step's
             number; 0 for the last denoising.
-        y: where to start, (B, C, H, W), noise of standard deviation ``unit * schedule.sigma_0`` in it.
+        y: where to start, (B, C, H, W), noise of standard deviation ``gain * schedule.sigma_0`` in it.
         schedule: step sizes, added noise and the stop.
         generators: one per image; see :func:`~mszoo.randomness.child_generators`.
-        unit: of the coefficients: 2^(j+1) for details of scale j, 2^J for the coarsest image.
+        gain: of the coefficients over local means: 2^(j+1) for details of scale j, 2^J for the coarsest image.
         on_step: called with the step, all images and their noise estimates (in local means) after every step.
 
     Returns:
@@ -108,20 +108,20 @@ def ascend(
         h = schedule.step_size(k)
         current = y[active]
         d = direction(current, active, k)
-        level = d.flatten(1).square().mean(1).sqrt() / unit
+        level = d.flatten(1).square().mean(1).sqrt() / gain
         lost = ~((level <= schedule.give_up) & (level <= 4 * smallest[active]))  # true for nan
         lower = level < smallest[active]
         smallest[active[lower]], best[active[lower]] = level[lower], current[lower]
         noise = torch.full_like(level, left) if schedule.annealed else level
         left *= 1 - schedule.beta * h
-        gamma = unit * noise * max(0.0, (1 - schedule.beta * h) ** 2 - (1 - h) ** 2) ** 0.5
+        gamma = gain * noise * max(0.0, (1 - schedule.beta * h) ** 2 - (1 - h) ** 2) ** 0.5
         z = normal(current, [generators[i] for i in active.tolist()])
         current = current + h * d + per_image(gamma, d) * z
         y[active], sigma[active] = current, noise
         y[active[lost]] = best[active[lost]]
         if on_step is not None:
             on_step(k, y, sigma)
-        done = (noise <= schedule.floor) | (unit * noise <= schedule.sigma_end * current.flatten(1).std(1))
+        done = (noise <= schedule.floor) | (gain * noise <= schedule.sigma_end * current.flatten(1).std(1))
         diverged += active[lost].tolist()
         active = active[~(lost | done)]
         if not len(active):

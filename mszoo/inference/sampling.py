@@ -65,12 +65,12 @@ def sample(
     check_multiple(height, width, model.unit)
     generators = child_generators(generator, count)
     reference = next(model.parameters())
-    unit, levels = 2**model.levels, model.levels
-    shape = (count, model.channels, height // unit, width // unit)
+    levels, gain = model.levels, 2**model.levels
+    shape = (count, model.channels, height // gain, width // gain)
     empty = torch.zeros(shape, device=reference.device, dtype=model.dtype)
-    low = _draw(model.coarse, empty, None, coarse or COARSE, generators, unit, _of_scale(on_step, levels))
+    low = _draw(model.coarse, empty, None, coarse or COARSE, generators, gain, _of_scale(on_step, levels))
     if contrast is not None and levels:
-        low = _stretch(low, contrast[0] * unit, contrast[1] * unit)
+        low = _stretch(low, contrast[0] * gain, contrast[1] * gain)
     return _refine(model, low, levels, detail or DETAIL, generators, on_step)
 
 
@@ -156,7 +156,7 @@ def _draw(
     cond: Tensor | None,
     schedule: Schedule,
     generators: Sequence[torch.Generator],
-    unit: int,
+    gain: int,
     on_step: OnStep | None,
 ) -> Tensor:
     """Ascend from noise around the mean. Raises :class:`UnsupportedError` for a head that is not blind."""
@@ -167,8 +167,8 @@ def _draw(
 
     if not head.blind:
         raise UnsupportedError("sampling estimates the noise level from a blind denoiser; this head takes t")
-    start = mean + unit * schedule.sigma_0 * normal(mean, generators)
-    return ascend(direction, start, schedule, generators, unit, on_step)
+    start = mean + gain * schedule.sigma_0 * normal(mean, generators)
+    return ascend(direction, start, schedule, generators, gain, on_step)
 
 
 def _of_scale(on_step: OnScale | None, j: int) -> OnStep | None:

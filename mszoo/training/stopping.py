@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 __all__ = ["Signals", "Stopped"]
 
-_EVERY = 10  # steps between agreements of several processes, which are not told at the same step
+_EVERY = 10  # steps between agreements of several processes, which are not signalled at the same step
 
 
 class Stopped(KeyboardInterrupt):
@@ -57,8 +57,8 @@ class Signals:
             return self.number != 0
         if at % _EVERY:
             return False
-        told = self._accelerator.reduce(torch.tensor(float(self.number), device=self._accelerator.device), "sum")
-        return bool(told)
+        signals = self._accelerator.reduce(torch.tensor(float(self.number), device=self._accelerator.device), "sum")
+        return bool(signals)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._accelerator.is_main_process and not self.number:

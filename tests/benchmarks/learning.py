@@ -61,9 +61,9 @@ def read(path: str, size: int) -> Tensor:
     return (torch.stack(small) * 255).round().to(torch.uint8)
 
 
-def make(setting: str, width: int, scales: int) -> MultiScaleModel:
+def make(setting: str, width: int, halvings: int) -> MultiScaleModel:
     options, head, _ = SETTINGS[setting]
-    network = {"name": "unet", "width": width, "scales": scales, **options}
+    network = {"name": "unet", "width": width, "halvings": halvings, **options}
     return MultiScaleModel.from_config(
         ModelConfig.model_validate({"channels": 1, "coarse": {"conditioner": network, "head": head}})
     )
@@ -112,11 +112,11 @@ def ours(model: MultiScaleModel, settings: TrainingConfig) -> tuple[Update, Call
 
 
 def theirs(
-    code: Path, model: MultiScaleModel, x: Tensor, width: int, scales: int
+    code: Path, model: MultiScaleModel, x: Tensor, width: int, halvings: int
 ) -> tuple[Update, Callable[[], MultiScaleModel]]:
     """The same with the authors' network, energy and Adam; its weights are copied into ``model`` to be read."""
     mean, variance = x.float().mean().item() / 255, (x.float() / 255).var().item()
-    peer = Theirs(code, tuple(x.shape[1:]), width, scales, mean, variance)
+    peer = Theirs(code, tuple(x.shape[1:]), width, halvings, mean, variance)
     optimizer = torch.optim.Adam(peer.network.parameters(), lr=_ADAM["optimizer"]["lr"])
 
     def update(x: Tensor, draw: Draw) -> None:
@@ -135,13 +135,13 @@ def theirs(
 def train(given: argparse.Namespace) -> None:
     images, test = read(given.train, given.size), read(given.test, given.size)[: given.images] / 255
     torch.manual_seed(given.seed)
-    model = make(given.setting, given.width, given.scales)
+    model = make(given.setting, given.width, given.halvings)
     extra = SETTINGS[given.setting][2]
     settings = TrainingConfig.model_validate({"steps": given.steps, "batch_size": given.batch, **extra})
     generator = torch.Generator().manual_seed(given.seed)
     model.coarse.fit([(images[torch.randperm(len(images), generator=generator)[:4096]] / 255, None)])
     if given.setting == "authors":
-        update, current = theirs(given.peer, model, images, given.width, given.scales)
+        update, current = theirs(given.peer, model, images, given.width, given.halvings)
     else:
         update, current = ours(model, settings)
     given.out.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,7 @@ def main() -> None:
     training.add_argument("--batch", type=int, default=16)
     training.add_argument("--size", type=int, default=16)
     training.add_argument("--width", type=int, default=8)
-    training.add_argument("--scales", type=int, default=2)
+    training.add_argument("--halvings", type=int, default=2)
     training.add_argument("--images", type=int, default=1000, help="of the test set")
     verbs.add_parser("table").add_argument("out", type=Path)
     given = parser.parse_args()

@@ -39,10 +39,10 @@ class Theirs:
     Args:
         code: the checkout.
         shape: of the images, (C, H, W), H = W.
-        width, scales: of the U-Net.
+        width, halvings: of the U-Net.
     """
 
-    def __init__(self, code: Path, shape: tuple[int, ...], width: int, scales: int, mean: float, variance: float):
+    def __init__(self, code: Path, shape: tuple[int, ...], width: int, halvings: int, mean: float, variance: float):
         sys.path.insert(0, str(code))
         from data import DatasetInfo  # type: ignore[import-not-found]
         from networks import EnergyModel, ModelInput, Reparameterization, UNet  # type: ignore[import-not-found]
@@ -50,11 +50,11 @@ class Theirs:
 
         info = DatasetInfo(shape[-1], shape[0], mean, variance)
         blocks = {f"num_layers_{name}_block": 3 for name in ("encoder", "mid", "decoder")}
-        self.network: nn.Module = UNet(info, num_scales=scales, base_width=width, group_size=1, **blocks)
+        self.network: nn.Module = UNet(info, num_scales=halvings, base_width=width, group_size=1, **blocks)
         wrapped = Reparameterization(self.network, info, conversion="inner_product")
         self._energy = EnergyModel(wrapped, info, IdentityCovariance())
         self._input = lambda y, t: ModelInput(noisy=y, noise_level=NoiseLevel(info, variance=t))
-        self._scales = scales
+        self._halvings = halvings
 
     def loss(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         output = self._energy(self._input(y, t))
@@ -64,7 +64,7 @@ class Theirs:
 
     def ours(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Their tensors by our names."""
-        return {rename(name, self._scales, 3): value for name, value in values.items()}
+        return {rename(name, self._halvings, 3): value for name, value in values.items()}
 
 
 def ours(gradients: Gradients, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("code", type=Path)
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--scales", type=int, default=3)
+    parser.add_argument("--halvings", type=int, default=3)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--channels", type=int, default=3)
     parser.add_argument("--batch", type=int, default=4)
@@ -97,9 +97,9 @@ def main() -> None:
     torch.manual_seed(0)
     shape = (given.channels, given.size, given.size)
     x, draw = torch.rand(given.batch, *shape).to(given.device), Draw(0, 0, list(range(given.batch)))
-    peer = Theirs(given.code, shape, given.width, given.scales, 0.5, 0.06)
+    peer = Theirs(given.code, shape, given.width, given.halvings, 0.5, 0.06)
     peer.network.to(given.device)
-    network = {"name": "unet", "width": given.width, "scales": given.scales}
+    network = {"name": "unet", "width": given.width, "halvings": given.halvings}
     config = {"channels": given.channels, "coarse": {"conditioner": network, "head": {"name": "inner_product"}}}
     y, t = DualScoreMatching().corrupt(x, draw.scale(0))
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +12,11 @@ from torch import Tensor
 
 import mszoo
 from mszoo.conditioners import UNet
-from mszoo.conditioners.unet import SpatialScale, VarianceEmbedding
+from mszoo.conditioners.unet import SpatialScale
 from mszoo.errors import ImageSizeError, OptionsError, UnsupportedError
+from mszoo.hub.packaged import packaged_models
+from mszoo.recipe import read_recipe
+from mszoo.training.check import check
 
 FLOAT64 = {"rtol": 1e-9, "atol": 1e-11}
 CHANNELS = [(1, 0), (3, 0), (3, 1), (9, 3)]
@@ -21,7 +27,7 @@ every_embedding = pytest.mark.parametrize("embedding", ["linear", "log"])
 
 def build(channels: int = 1, cond_channels: int = 0, **options: Any) -> UNet:
     """A small network in float64, none of whose gains is one."""
-    options = {"width": 4, "scales": 2, **options}
+    options = {"width": 4, "halvings": 2, **options}
     network = mszoo.create("conditioner", "unet", channels, cond_channels, **options).double()
     with torch.no_grad():
         for p in network.parameters():
@@ -46,10 +52,10 @@ def test_parameter_counts_of_the_authors(channels: int, options: dict[str, int],
 
 
 @every_channels
-@pytest.mark.parametrize("scales", [1, 2, 4])
+@pytest.mark.parametrize("halvings", [1, 2, 4])
 @pytest.mark.parametrize("depth", [2, 3, 5])
-def test_shape_and_a_gradient_for_every_parameter(channels: tuple[int, int], scales: int, depth: int) -> None:
-    network = build(*channels, scales=scales, depth=depth)
+def test_shape_and_a_gradient_for_every_parameter(channels: tuple[int, int], halvings: int, depth: int) -> None:
+    network = build(*channels, halvings=halvings, depth=depth)
     y, t, cond = inputs(network, (16, 32))
     output = network(y, t, cond)
     assert output.shape == y.shape
@@ -79,7 +85,7 @@ def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(channels: tuple
 
 
 def test_sees_the_whole_image() -> None:
-    network = build(scales=1)
+    network = build(halvings=1)
     y, t, _ = inputs(network, (32, 32), 1)
     y.requires_grad_()
     network(y, t)[0, 0, 0, 0].backward()
@@ -103,7 +109,7 @@ def test_homogeneous_in_the_limit_of_large_inputs_only() -> None:
 @pytest.mark.parametrize("t", [0.0, 1e-12, 1e-9, 1.0, 1e3, 1e6])
 @pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0, 1e3])
 def test_finite_everywhere_with_both_derivatives(embedding: str, t: float, scale: float) -> None:
-    network = UNet(1, width=4, scales=2, embedding=embedding)  # type: ignore[arg-type]
+    network = UNet(1, width=4, halvings=2, embedding=embedding)  # type: ignore[arg-type]
     y = (scale * torch.randn(2, 1, 8, 8)).requires_grad_()
     times = torch.full((2,), t, requires_grad=True)
     slopes = torch.autograd.grad((y * network(y, times)).sum(), (y, times), create_graph=True)
@@ -114,15 +120,19 @@ def test_finite_everywhere_with_both_derivatives(embedding: str, t: float, scale
 
 @every_embedding
 def test_what_the_embedding_tells_apart(embedding: str) -> None:
-    features = VarianceEmbedding(log=embedding == "log")
+    features = UNet(1, width=1, halvings=1, embedding=embedding).embedding  # type: ignore[arg-type]
     t = torch.tensor([1e-7, 1e-5, 1e-3])
     gaps = features(t).diff(dim=0).norm(dim=1)
     assert bool((gaps > 0.05).all()) == (embedding == "log")  # linear in t: all small t look alike
     assert torch.equal(features(torch.zeros(1)), features(torch.full((1,), 1e-10))) or embedding == "linear"
 
 
+def frequencies() -> torch.Tensor:
+    return UNet(1, width=1, halvings=1).embedding.waves.frequency
+
+
 def test_the_linear_embeddings_frequencies_are_the_papers() -> None:
-    frequency = VarianceEmbedding().frequency
+    frequency = frequencies()
     expected = [math.exp(-k * math.log(100) / 31) for k in range(32)]
     torch.testing.assert_close(frequency, torch.tensor(expected))
 
@@ -141,8 +151,8 @@ def test_the_norm_equalizes_the_channels_and_keeps_the_scale() -> None:
 
 def test_zero_output_starts_from_zero() -> None:
     y, t = torch.rand(2, 1, 8, 8), torch.rand(2)
-    assert not UNet(1, width=4, scales=1, zero_output=True)(y, t).any()
-    assert UNet(1, width=4, scales=1)(y, t).any()
+    assert not UNet(1, width=4, halvings=1, zero_output=True)(y, t).any()
+    assert UNet(1, width=4, halvings=1)(y, t).any()
 
 
 @pytest.mark.parametrize("size", [(6, 8), (8, 9), (2, 8)], ids=str)
@@ -151,12 +161,35 @@ def test_a_size_it_cannot_halve_is_refused(size: tuple[int, int]) -> None:
         build()(torch.rand(1, 1, *size).double(), torch.rand(1).double())
 
 
+def test_recipes_and_checkpoints_with_the_former_name_of_halvings(tmp_path: Path) -> None:
+    folder = shutil.copytree(packaged_models()["cifar10-grey-energy"], tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config["model"]["coarse"]["conditioner"]["scales"] = 3
+    (folder / "config.json").write_text(json.dumps(config))
+    former, today = mszoo.load(folder), mszoo.load("cifar10-grey-energy")
+    x = torch.rand(2, 1, 16, 16)
+    assert torch.equal(former.log_prob(x), today.log_prob(x))
+    assert former.config()["coarse"]["conditioner"]["halvings"] == 3
+
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: old\nmodel: {coarse: {conditioner: {name: unet, width: 2, scales: 2}, head: score}}\n")
+    assert check(read_recipe(recipe))[1].unit == 4
+
+
+def test_the_former_name_of_halvings_is_for_no_new_mistakes() -> None:
+    assert mszoo.create("conditioner", "unet", 1, 0, width=2, scales=2).part.config()["halvings"] == 2
+    with pytest.raises(OptionsError, match="scales: unknown key"):
+        mszoo.create("conditioner", "unet", 1, 0, scales=2, halvings=2)
+    with pytest.raises(OptionsError, match="scales: .* greater than or equal to 1, got 0"):
+        mszoo.create("conditioner", "unet", 1, 0, scales=0)
+
+
 def test_it_is_not_blind() -> None:
     with pytest.raises(UnsupportedError, match="noise level"):
         build()(torch.rand(1, 1, 8, 8).double())
 
 
-@pytest.mark.parametrize("options", [{"width": 0}, {"scales": 0}, {"depth": 1}, {"embedding": "sqrt"}], ids=str)
+@pytest.mark.parametrize("options", [{"width": 0}, {"halvings": 0}, {"depth": 1}, {"embedding": "sqrt"}], ids=str)
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(OptionsError, match="conditioner 'unet'"):
         mszoo.create("conditioner", "unet", 1, 0, **options)
@@ -174,10 +207,10 @@ def test_half_precision_without_noise_is_finite(dtype: torch.dtype, embedding: s
 
 
 def test_frequencies_do_not_depend_on_the_default_precision() -> None:
-    usual = VarianceEmbedding().frequency
+    usual = frequencies()
     torch.set_default_dtype(torch.float64)
     try:
-        assert torch.equal(VarianceEmbedding().frequency, usual)
+        assert torch.equal(frequencies(), usual)
     finally:
         torch.set_default_dtype(torch.float32)
 

@@ -123,7 +123,7 @@ def test_a_card_without_measurements_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:the constant")
 def test_a_card_tells_how_well_the_constant_of_an_energy_is_known(tmp_path: Path) -> None:
-    energy = {"conditioner": {"name": "unet", "width": 4, "scales": 1}, "head": "inner_product"}
+    energy = {"conditioner": {"name": "unet", "width": 4, "halvings": 1}, "head": "inner_product"}
     model = MultiScaleModel.from_config({"coarse": energy}).eval()
     constant = normalize(model, (16, 24))
     text = publication(save(model, tmp_path / "energy"), REPO)["README.md"].decode()

@@ -41,7 +41,7 @@ HANG = 10.0  # seconds of the processor: far more than any file may take; what w
 MUTATIONS = 10_000
 
 CNN = {"name": "bias_free_cnn", "receptive_field": 5, "width": 2, "depth": 3}
-UNET = {"name": "unet", "width": 2, "scales": 1, "depth": 2}
+UNET = {"name": "unet", "width": 2, "halvings": 1, "depth": 2}
 FLAT = {"conditioner": CNN, "head": "denoiser"}
 ENERGY = {"conditioner": UNET, "head": "inner_product"}
 ANCHORED = {"conditioner": {**UNET, "zero_output": True}, "head": {"name": "anchored", "basis": "db2", "levels": 2}}
@@ -97,7 +97,7 @@ LIMITS: dict[str, list[Any]] = {
     "width": [0, 1, 3, 1024, 1025, 4096, 4097, 10**12],
     "widths": [[], [0], [4096] * 8, [4096] * 9, [2, [3]], [1e9]],
     "blocks": [0, 1, 64, 65, 10**10],
-    "scales": [0, 1, 8, 9, 2**40],
+    "halvings": [0, 1, 8, 9, 2**40],
     "levels": [0, 1, 2, 10, 11, 15, 16, 17, 31, 32, 2**40],
     "channels": [0, 1, 3, 4096, 4097, 2**40],
     "receptive_field": [4, 5, 6, 7, 9, 41, 43, 2049, 2**40 + 1],
@@ -409,7 +409,7 @@ def special(name: str, make: Callable[[Path], object]) -> Callable[[Path], objec
 
 LARGEST = {"name": "bias_free_cnn", "width": 4096, "depth": 1024, "norm": "channel", "noise_embedding": True}
 LARGE = {"conditioner": LARGEST, "head": "denoiser"}
-LARGE_UNET = {"conditioner": {"name": "unet", "width": 1024, "scales": 8, "depth": 64}, "head": "inner_product"}
+LARGE_UNET = {"conditioner": {"name": "unet", "width": 1024, "halvings": 8, "depth": 64}, "head": "inner_product"}
 CLAIM = {"kind": "conditioner", "name": "bias_free_cnn", "distribution": "mszoo", "version": "0"}
 HARMS: dict[str, Callable[[Path], object]] = {
     "claims terabytes": lambda f: header(f, every(shape=[2**20, 2**20])),
@@ -465,7 +465,7 @@ def test_claims_of_what_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "network", [{**CNN, "width": 4096}, {"name": "unet", "width": 1024, "scales": 8}], ids=["cnn", "unet"]
+    "network", [{**CNN, "width": 4096}, {"name": "unet", "width": 1024, "halvings": 8}], ids=["cnn", "unet"]
 )
 def test_parts_that_need_values_are_built_in_bounds(
     network: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -34,10 +34,10 @@ PAPER = (
 )
 
 
-def options(width: int = 2, scales: int = 1, depth: Any = 3, **more: Any) -> dict[str, Any]:
+def options(width: int = 2, halvings: int = 1, depth: Any = 3, **more: Any) -> dict[str, Any]:
     """network_kwargs like those of the paper, of a network of another size."""
     depths = (depth,) * 3 if isinstance(depth, int) else depth
-    size = {"num_scales": scales, "base_width": width, **dict(zip(DEPTHS, depths, strict=True))}
+    size = {"num_scales": halvings, "base_width": width, **dict(zip(DEPTHS, depths, strict=True))}
     return {**ast.literal_eval(PAPER), **size, **more}
 
 
@@ -69,16 +69,16 @@ class Evil:
 
 def theirs(network: UNet, prefix: str = "network.") -> OrderedDict[str, Tensor]:
     """A network's weights under the authors' names: the inverse of ``rename``, by trying all of them."""
-    scales, depth = len(network.encoder), len(network.decoder[-1]) + 1  # type: ignore[arg-type]
+    halvings, depth = len(network.encoder), len(network.decoder[-1]) + 1  # type: ignore[arg-type]
     most = max(len(block) for block in (*network.encoder, network.middle, *network.decoder)) + 1  # type: ignore[arg-type]
-    blocks = [f"{side}.{s}" for side in ("encoder", "decoder") for s in range(scales)] + ["middle_block"]
+    blocks = [f"{side}.{s}" for side in ("encoder", "decoder") for s in range(halvings)] + ["middle_block"]
     names = [f"noise_var_embedding.time_embed.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")]
     for block in blocks:
         for layer in range(most):
             names += [f"{block}.{3 * layer}.weight", f"{block}.{3 * layer + 1}.weight"]
             names += [f"{block}.{3 * layer + 1}.conditioning_embedding.{kind}" for kind in ("weight", "bias")]
     state = network.state_dict()
-    pairs = {prefix + name: state.get(rename(name, scales, depth)) for name in names}
+    pairs = {prefix + name: state.get(rename(name, halvings, depth)) for name in names}
     return OrderedDict((name, tensor) for name, tensor in pairs.items() if tensor is not None)
 
 
@@ -99,16 +99,16 @@ def write(folder: Path, args: dict[str, Any], state: Any, **more: Any) -> Path:
 
 @pytest.mark.parametrize("args", [ENERGY, NORM, SCORE], ids=["inner_product", "squared_norm", "score"])
 @pytest.mark.parametrize(
-    ("channels", "width", "scales", "depth"),
+    ("channels", "width", "halvings", "depth"),
     [(1, 4, 2, 3), (3, 6, 3, 4), (1, 2, 1, 2), (1, 4, 2, (3, 2, 4)), (3, 2, 1, (1, 5, 2))],
 )
 def test_converted_it_computes_the_same(
-    tmp_path: Path, args: dict[str, Any], channels: int, width: int, scales: int, depth: Any
+    tmp_path: Path, args: dict[str, Any], channels: int, width: int, halvings: int, depth: Any
 ) -> None:
-    network = UNet(channels, width=width, scales=scales, depth=depth)
+    network = UNet(channels, width=width, halvings=halvings, depth=depth)
     state = theirs(network)
     assert len(state) == len(network.state_dict())
-    sizes = {"network_kwargs": str(options(width, scales, depth))}
+    sizes = {"network_kwargs": str(options(width, halvings, depth))}
     model, refused = convert(write(tmp_path, {**args, **sizes}, state))
     y, t = torch.randn(2, channels, 16, 16), torch.tensor([1e-4, 0.3])
     expected = mszoo.create("head", model.coarse.part.name, network)
@@ -127,12 +127,12 @@ def test_the_papers_own_arguments(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "module.", "network.", "module.network."])
 def test_prefixes_do_not_matter(tmp_path: Path, prefix: str) -> None:
-    convert(write(tmp_path, ENERGY, theirs(UNet(1, width=2, scales=1), prefix)))
+    convert(write(tmp_path, ENERGY, theirs(UNet(1, width=2, halvings=1), prefix)))
 
 
 def test_nothing_in_the_file_is_run(tmp_path: Path) -> None:
     touched = tmp_path / "touched"
-    state = theirs(UNet(1, width=2, scales=1))
+    state = theirs(UNet(1, width=2, halvings=1))
     model, refused = convert(write(tmp_path, ENERGY, state, evil=Evil(touched)))
     assert not touched.exists()
     assert {f"{os.system.__module__}.system"} <= set(refused)
@@ -162,7 +162,7 @@ def faults(tmp_path: Path, args: dict[str, Any], state: Any) -> str:
     ids=["object", "json", "json names", "call", "defaults", "names"],
 )
 def test_network_kwargs_are_read_however_they_are_written(tmp_path: Path, given: Any) -> None:
-    convert(write(tmp_path, {**ENERGY, "network_kwargs": given}, theirs(UNet(1, width=2, scales=1))))
+    convert(write(tmp_path, {**ENERGY, "network_kwargs": given}, theirs(UNet(1, width=2, halvings=1))))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_network_kwargs_are_read_however_they_are_written(tmp_path: Path, given:
 def test_other_networks_are_refused(tmp_path: Path, name: str, value: Any, why: str) -> None:
     given = options(**{name: value})
     for written in (given, str(given), json.dumps(given)):
-        message = faults(tmp_path, {**ENERGY, "network_kwargs": written}, theirs(UNet(1, width=2, scales=1)))
+        message = faults(tmp_path, {**ENERGY, "network_kwargs": written}, theirs(UNet(1, width=2, halvings=1)))
         assert f"args.json: network_kwargs: {name!r} is {value!r}, but {why}" in message
 
 
@@ -225,20 +225,20 @@ def test_what_their_defaults_and_names_mean(tmp_path: Path, written: str, said: 
     ],
 )
 def test_other_models_are_refused(tmp_path: Path, args: dict[str, Any], said: str) -> None:
-    assert said in faults(tmp_path, {**ENERGY, **args}, theirs(UNet(1, width=2, scales=1)))
+    assert said in faults(tmp_path, {**ENERGY, **args}, theirs(UNet(1, width=2, halvings=1)))
 
 
 @pytest.mark.parametrize("name", ["reparam_kwargs", "network_kwargs"])
 @pytest.mark.parametrize("written", NO_DICTS, ids=lambda written: repr(written)[:20])
 def test_options_that_are_no_dict_are_refused(tmp_path: Path, name: str, written: Any) -> None:
-    message = faults(tmp_path, {**ENERGY, name: written}, theirs(UNet(1, width=2, scales=1)))
+    message = faults(tmp_path, {**ENERGY, name: written}, theirs(UNet(1, width=2, halvings=1)))
     assert f"args.json: {name} cannot be read" in message
     assert len(message) < 400
 
 
 @pytest.mark.parametrize("given", [{"conversion": "squared_norm"}, '{"conversion": "squared_norm", "residual": false}'])
 def test_reparam_kwargs_may_be_json(tmp_path: Path, given: Any) -> None:
-    model, _ = convert(write(tmp_path, {**ENERGY, "reparam_kwargs": given}, theirs(UNet(1, width=2, scales=1))))
+    model, _ = convert(write(tmp_path, {**ENERGY, "reparam_kwargs": given}, theirs(UNet(1, width=2, halvings=1))))
     assert model.coarse.part.name == "squared_norm"
 
 
@@ -246,7 +246,7 @@ def test_reparam_kwargs_may_be_json(tmp_path: Path, given: Any) -> None:
     "content", ["", "[]", "{}", "nonsense", "[" * 10**5, '{"network": "UNet"}', "{} " + " " * 10**6]
 )
 def test_damaged_arguments_are_named(tmp_path: Path, content: str) -> None:
-    write(tmp_path, ENERGY, theirs(UNet(1, width=2, scales=1)))
+    write(tmp_path, ENERGY, theirs(UNet(1, width=2, halvings=1)))
     (tmp_path / "args.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"args\.json (cannot be read|is not of the authors' training)"):
         convert(tmp_path)
@@ -258,7 +258,7 @@ def test_a_small_file_of_a_huge_network_is_refused_before_it_is_built(
 ) -> None:
     """Of 504 GB: with all but the first tensor of one element, and with all of the right shape but no data."""
     with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in theirs(UNet(1, width=1024, scales=6)).items()}
+        shapes = {name: tensor.shape for name, tensor in theirs(UNet(1, width=1024, halvings=6)).items()}
     if kind == "scalars":
         state = {k: torch.zeros(s if "encoder.0.0." in k else [1] * len(s)) for k, s in shapes.items()}
         fault = r"coarse\.conditioner\.\S+ should be \S+ .*, is \(1,"
@@ -273,8 +273,8 @@ def test_a_small_file_of_a_huge_network_is_refused_before_it_is_built(
 
 
 def test_what_is_no_such_checkpoint_is_said(tmp_path: Path) -> None:
-    state = theirs(UNet(1, width=2, scales=2))
-    args = {**ENERGY, "network_kwargs": str(options(scales=2))}
+    state = theirs(UNet(1, width=2, halvings=2))
+    args = {**ENERGY, "network_kwargs": str(options(halvings=2))}
     assert "'network.other.weight' is not one of paper B's" in faults(
         tmp_path, args, {**state, "network.other.weight": torch.rand(2)}
     )
@@ -297,7 +297,7 @@ def test_what_is_no_such_checkpoint_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x80\x04garbage", b"text"])
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
-    write(tmp_path, ENERGY, theirs(UNet(1, width=2, scales=1)))
+    write(tmp_path, ENERGY, theirs(UNet(1, width=2, halvings=1)))
     (tmp_path / "model.pth.tar").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"model\.pth\.tar"):
         convert(tmp_path)

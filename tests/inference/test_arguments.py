@@ -81,7 +81,7 @@ def test_operators_refuse_images_and_measurements_of_other_sizes(operator: Opera
 
 
 def test_a_low_image_that_does_not_fit_the_networks_is_told_so() -> None:
-    part = {"conditioner": {"name": "unet", "width": 4, "depth": 2, "scales": 2}, "head": "denoiser"}
+    part = {"conditioner": {"name": "unet", "width": 4, "depth": 2, "halvings": 2}, "head": "denoiser"}
     blind = {"conditioner": {"name": "bias_free_cnn", "receptive_field": 5, "depth": 4, "width": 4}, "head": "denoiser"}
     model = mszoo.MultiScaleModel.from_config({"basis": "haar", "levels": 1, "detail": part, "coarse": blind})
     with pytest.raises(ImageSizeError, match="multiples of 4"):
@@ -100,7 +100,7 @@ def test_answers_have_the_type_of_what_was_given(dtype: torch.dtype) -> None:
 
 def drawn(generator: torch.Generator | int | None) -> list[torch.Tensor]:
     """Everything that draws."""
-    energy = {"conditioner": {"name": "unet", "width": 4, "depth": 2, "scales": 1}, "head": "anchored"}
+    energy = {"conditioner": {"name": "unet", "width": 4, "depth": 2, "halvings": 1}, "head": "anchored"}
     torch_state = torch.get_rng_state()
     torch.manual_seed(0)  # of the fresh weights
     model = mszoo.MultiScaleModel.from_config({"coarse": energy}).eval()

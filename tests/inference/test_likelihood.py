@@ -148,7 +148,7 @@ def test_models_without_a_density_say_why():
 def test_a_network_of_any_precision_gets_its_constant(dtype):
     config = {
         "channels": 1,
-        "coarse": {"conditioner": {"name": "unet", "width": 4, "scales": 1}, "head": "inner_product"},
+        "coarse": {"conditioner": {"name": "unet", "width": 4, "halvings": 1}, "head": "inner_product"},
     }
     model = mszoo.MultiScaleModel.from_config(config).eval()
     x = torch.rand(2, 1, 8, 8)

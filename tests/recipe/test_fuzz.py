@@ -34,7 +34,7 @@ VALUES = [
     ),
     *("'²'", "~", "1:30"),
     *("''", "x", "haar", "cosine", "adamuon", "denoiser", "[]", "{}", "[1]", "[1, 2]", "[0, 1e9]", "[x, y]", "{a: 1}"),
-    *("{name: 1}", "{name: [1]}", "{name: step, decay_epochs: 0}", "{name: unet, scales: 2, width: 4}", "2001-01-01"),
+    *("{name: 1}", "{name: [1]}", "{name: step, decay_epochs: 0}", "{name: unet, halvings: 2, width: 4}", "2001-01-01"),
     *(
         "99999999999999999999",
         "0x" + "f" * 50,

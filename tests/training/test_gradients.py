@@ -20,7 +20,7 @@ from tests.factories import SMOOTH, chain, network
 
 LOCAL = network(**SMOOTH | {"norm": "channel"})
 PARTS = {
-    "inner_product": ({"name": "unet", "width": 4, "scales": 1}, "dual_score_matching"),
+    "inner_product": ({"name": "unet", "width": 4, "halvings": 1}, "dual_score_matching"),
     "anchored": (LOCAL, "dual_score_matching"),
     "squared_norm": (LOCAL, "score_matching"),
 }

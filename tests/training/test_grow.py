@@ -17,7 +17,7 @@ from mszoo.training.grow import grow
 
 CNN = {"name": "bias_free_cnn", "receptive_field": 7, "depth": 5, "width": 6}
 UNET = {"name": "bias_free_unet", "widths": [4, 6], "blocks": 1}
-B = {"name": "unet", "width": 4, "scales": 1}
+B = {"name": "unet", "width": 4, "halvings": 1}
 
 
 def build(conditioner: dict[str, Any], head: str, levels: int = 0, channels: int = 1) -> MultiScaleModel:

@@ -91,7 +91,7 @@ def test_images_that_cannot_be_read_are_a_fault_of_the_recipe(tmp_path):
 
 UNET = (
     *("model.basis=null", "model.levels=0", "model.detail=[]", "objective=score_matching"),
-    *("model.coarse={conditioner: {name: unet, width: 4, scales: 3}, head: score}",),
+    *("model.coarse={conditioner: {name: unet, width: 4, halvings: 3}, head: score}",),
 )
 
 

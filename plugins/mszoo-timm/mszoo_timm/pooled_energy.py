@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from mszoo.conditioners import Conditioner
+from mszoo.conditioners import Conditioner, Waves
 from mszoo.heads import EnergyHead
 
 __all__ = ["PooledEnergy"]
@@ -40,11 +40,10 @@ class PooledEnergy(EnergyHead):
         assert conditioner.features is not None
         self.register_buffer("mean", torch.zeros(conditioner.channels))
         self.register_buffer("variance", torch.ones(()))
-        self.register_buffer("frequency", torch.logspace(-1, math.log10(math.pi), 16), persistent=False)
         self.mean: Tensor
         self.variance: Tensor
-        self.frequency: Tensor
-        inputs = conditioner.features + 2 * len(self.frequency)
+        self.waves = Waves()
+        inputs = conditioner.features + self.waves.features
         self.network = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
         self.last = nn.Linear(width, 1)
         nn.init.zeros_(self.last.weight)
@@ -63,8 +62,6 @@ class PooledEnergy(EnergyHead):
         total = self.variance.to(wide) + t.to(wide)
         scaled = (y.to(wide) - self.mean.to(wide)[:, None, None]) * total.rsqrt()[:, None, None, None]
         h = self.conditioner(scaled.to(y.dtype), None, cond)
-        phase = torch.log(t.clamp(1e-9, 1e4))[:, None] * self.frequency.to(t.dtype)
-        features = torch.cat([h, phase.cos().to(h.dtype), phase.sin().to(h.dtype)], 1)
-        g = self.last(self.network(features))[:, 0].to(wide)
+        g = self.last(self.network(torch.cat([h, self.waves(t, h.dtype)], 1)))[:, 0].to(wide)
         gaussian = scaled.square().flatten(1).sum(1) / 2 + d / 2 * torch.log(2 * math.pi * total)
         return gaussian + self.variance.to(wide) / total * d * g
