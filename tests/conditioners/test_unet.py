@@ -180,7 +180,7 @@ def test_the_former_name_of_halvings_is_for_no_new_mistakes() -> None:
     assert mszoo.create("conditioner", "unet", 1, 0, width=2, scales=2).part.config()["halvings"] == 2
     with pytest.raises(OptionsError, match="scales: unknown key"):
         mszoo.create("conditioner", "unet", 1, 0, scales=2, halvings=2)
-    with pytest.raises(OptionsError, match="scales: .* greater than or equal to 1, got 0"):
+    with pytest.raises(OptionsError, match=r"scales: .* greater than or equal to 1, got 0"):
         mszoo.create("conditioner", "unet", 1, 0, scales=0)
 
 
