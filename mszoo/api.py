@@ -19,12 +19,31 @@ __all__ = ["create", "list_components", "list_models", "load", "train"]
 
 
 def create(kind: str, name: str, /, *supplied: Any, **options: Any) -> Any:
-    """Build a component by kind and name: ``mszoo.create("basis", "db4")``. See :meth:`Registry.create`."""
+    """Build a component by kind and name.
+
+    Args:
+        kind: one of basis, conditioner, head, objective, dataset and importer.
+        name: a registered name; see :func:`list_components`.
+        supplied: what a model gives to parts of this kind: ``channels, cond_channels`` to a conditioner, the
+            conditioner to a head, ``channels`` to a data set.
+        options: the component's own, as a recipe has them.
+
+    Example:
+        >>> import mszoo
+        >>> mszoo.create("basis", "db4").taps
+        8
+    """
     return registry().create(kind, name, *supplied, **options)
 
 
 def list_components(kind: str | None = None, pattern: str = "*") -> list[str]:
-    """Names of the components of a kind (all kinds: None) that match a wildcard pattern, in natural order."""
+    """Names of the components of a kind (all kinds: None) that match a wildcard pattern, in natural order.
+
+    Example:
+        >>> import mszoo
+        >>> mszoo.list_components("basis", "db1*")
+        ['db1', 'db10', 'db11', 'db12', 'db13', 'db14', 'db15', 'db16', 'db17', 'db18', 'db19']
+    """
     return registry().names(kind, pattern)
 
 
@@ -37,6 +56,11 @@ def list_models(pattern: str = "*", hub: bool = False) -> list[str]:
 
     Raises:
         HubError: with ``hub``, when it cannot be reached.
+
+    Example:
+        >>> import mszoo
+        >>> mszoo.list_models("cifar10-*")
+        ['cifar10-grey-energy']
     """
     from mszoo.hub.listing import find_models
 

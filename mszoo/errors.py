@@ -90,7 +90,13 @@ class TrainingError(MszooError):
 
 
 def suggest(name: str, known: Iterable[str], how_many: int = 3) -> str:
-    """``"; did you mean 'a' or 'b'?"``, or an empty string when nothing is close."""
+    """``"; did you mean 'a' or 'b'?"``, or an empty string when nothing is close.
+
+    Args:
+        name: what was asked for.
+        known: the names that there are.
+        how_many: the most that are suggested.
+    """
     close = difflib.get_close_matches(name, list(known), n=how_many, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 

@@ -75,6 +75,11 @@ class MultiScaleModel(nn.Module):
 
         Raises:
             OptionsError: unknown parts or options, or parts that do not fit; every fault is listed.
+
+        Example:
+            >>> part = {"conditioner": {"name": "unet", "width": 4, "halvings": 1}, "head": "anchored"}
+            >>> MultiScaleModel.from_config({"channels": 3, "coarse": part}).unit
+            2
         """
         if not isinstance(config, ModelConfig):
             config = validate(ModelConfig, config, "model")
@@ -82,7 +87,14 @@ class MultiScaleModel(nn.Module):
         return cls(config.channels, coarse, basis, detail)
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`from_config` rebuilds the model from. Only for models whose parts came from the registry."""
+        """What :meth:`from_config` rebuilds the model from. Only for models whose parts came from the registry.
+
+        Example:
+            >>> import mszoo
+            >>> config = mszoo.load("photographs-haar-rf13").config()
+            >>> config["basis"], config["levels"]
+            ({'name': 'haar'}, 2)
+        """
 
         def scale(head: Head) -> dict[str, Any]:
             return {"conditioner": head.conditioner.part.config(), "head": head.part.config()}
@@ -103,7 +115,15 @@ class MultiScaleModel(nn.Module):
             ) from None
 
     def save_pretrained(self, folder: str | Path, *, beside: dict[str, str] | None = None) -> None:
-        """Write a checkpoint folder that :func:`mszoo.load` reads; ``beside``: text of further files, by name."""
+        """Write a checkpoint folder that :func:`mszoo.load` reads; ``beside``: text of further files, by name.
+
+        Example:
+            >>> import tempfile, mszoo
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     mszoo.load("cifar10-grey-energy").save_pretrained(folder)
+            ...     mszoo.load(folder).blind
+            False
+        """
         from mszoo.checkpoint.saving import save_model
 
         return save_model(self, folder, beside)
@@ -112,7 +132,17 @@ class MultiScaleModel(nn.Module):
     def from_pretrained(
         cls, name_or_folder: str | Path, device: str | torch.device = "cpu", *, revision: str | None = None
     ) -> MultiScaleModel:
-        """Same as :func:`mszoo.load`: a packaged model, a checkpoint folder, or a repository of the Hub."""
+        """Same as :func:`mszoo.load`: a packaged model, a checkpoint folder, or a repository of the Hub.
+
+        Args:
+            name_or_folder: a name, a folder, or ``owner/name`` on the Hub.
+            device: where to put it.
+            revision: branch, tag or commit of a model of the Hub; None: main.
+
+        Example:
+            >>> MultiScaleModel.from_pretrained("cifar10-grey-energy").levels
+            0
+        """
         from mszoo.api import load
 
         return load(name_or_folder, device, revision=revision)
@@ -126,7 +156,19 @@ class MultiScaleModel(nn.Module):
         tag: str | None = None,
         unmeasured: bool = False,
     ) -> str:
-        """Publish to the Hugging Face Hub; see :func:`mszoo.hub.pushing.push_model`."""
+        """Publish to the Hugging Face Hub; returns the address. See :func:`mszoo.hub.push` for the errors.
+
+        Args:
+            repo_id: ``owner/name``; it is created if there is none.
+            revision: the branch; None: main.
+            private: whether a new repository is private.
+            tag: to set on the commit; None: none.
+            unmeasured: publish a model without measurements too.
+
+        Example:
+            >>> import mszoo
+            >>> mszoo.load("runs/mine").push_to_hub("owner/name", tag="v1.0")  # doctest: +SKIP
+        """
         from mszoo.hub.pushing import push_model
 
         return push_model(self, repo_id, revision=revision, private=private, tag=tag, unmeasured=unmeasured)
@@ -183,7 +225,13 @@ class MultiScaleModel(nn.Module):
         return summarize(self.scales)
 
     def coarse_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the coarsest image of an image. Raises :class:`ImageSizeError` if it does not fit."""
+        """Height and width of the coarsest image of an image. Raises :class:`ImageSizeError` if it does not fit.
+
+        Example:
+            >>> import mszoo
+            >>> mszoo.load("photographs-haar-rf13").coarse_size((64, 80))
+            (16, 20)
+        """
         check_multiple(*size, self.unit)
         return size[0] // 2**self.levels, size[1] // 2**self.levels
 
@@ -207,6 +255,11 @@ class MultiScaleModel(nn.Module):
 
         Raises:
             ImageSizeError: no batch of images of this model's channels and of such sides.
+
+        Example:
+            >>> import torch, mszoo
+            >>> mszoo.load("cifar10-grey-energy").prepare(torch.rand(1, 1, 16, 16).double()).dtype
+            torch.float32
         """
         self._check(x)
         check_multiple(x.shape[-2], x.shape[-1], self.unit if unit is None else unit)
@@ -220,6 +273,11 @@ class MultiScaleModel(nn.Module):
 
         Returns:
             For j < J the details (B, 3C, h, w) and the coarser image (B, C, h, w); last the coarsest image and None.
+
+        Example:
+            >>> import torch, mszoo
+            >>> [c.shape[1:] for c, _ in mszoo.load("photographs-haar-rf13").decompose(torch.rand(1, 1, 16, 16))]
+            [torch.Size([3, 8, 8]), torch.Size([3, 4, 4]), torch.Size([1, 4, 4])]
         """
         self._check(x)
         check_size(x.shape[-2], x.shape[-1], self.levels)
@@ -248,6 +306,12 @@ class MultiScaleModel(nn.Module):
             ImageSizeError: no batch of images of this model's channels, or sides that need ``pad``.
             OptionsError: a sigma that is no noise level.
             UnsupportedError: no sigma, for a model that is not blind.
+
+        Example:
+            >>> import torch, mszoo
+            >>> model = mszoo.load("cifar10-grey-energy")
+            >>> model.denoise(torch.rand(2, 1, 30, 40), sigma=torch.tensor([0.1, 0.2]), pad=True).shape
+            torch.Size([2, 1, 30, 40])
         """
         x = self.prepare(y, 1 if pad else None)
         t = self._variance(x, sigma)
@@ -264,6 +328,12 @@ class MultiScaleModel(nn.Module):
 
         Returns:
             Denoised images x_0 ... x_J in orthonormal units: x_j is (B, C, H / 2^j, W / 2^j), 2^j times local means.
+
+        Example:
+            >>> import torch, mszoo
+            >>> model = mszoo.load("photographs-haar-rf13")
+            >>> [x.shape[-1] for x in model.denoise_scales(torch.rand(1, 1, 16, 16))]
+            [16, 8, 4]
         """
         x = self.prepare(y)
         return [estimate.to(y.dtype) for estimate in self._estimates(x, self._variance(x, sigma))][::-1]
@@ -273,6 +343,13 @@ class MultiScaleModel(nn.Module):
 
         For J > 0 it is (denoise(y) - y) / t, the coarse-to-fine estimate, and not exactly a gradient field. It needs
         t > 0, and so does a head that denoises and has no score of its own.
+
+        Example:
+            >>> import torch, mszoo
+            >>> model = mszoo.load("cifar10-grey-energy")
+            >>> y, t = torch.rand(1, 1, 16, 16), 0.01
+            >>> torch.allclose(y + t * model.score(y, t), model.denoise(y, sigma=t**0.5), atol=1e-5)
+            True
         """
         x = self.prepare(y)
         divided = self.levels > 0 or type(self.coarse).score is Head.score
@@ -284,23 +361,53 @@ class MultiScaleModel(nn.Module):
         """-log p(y | t) in nats, (B,), for a single scale with an energy head; in float32 or wider.
 
         Up to a constant for each size of image, which :meth:`log_prob` adds, unless the head is ``anchored``.
+
+        Example:
+            >>> import torch, mszoo
+            >>> model = mszoo.load("cifar10-grey-energy")
+            >>> x = torch.rand(1, 1, 16, 16)
+            >>> torch.allclose(-model.energy(x), model.log_prob(x))
+            True
         """
         head, x = self._energy_head(), self.prepare(y)
         return head.energy(x, _per_image("t", t, x)).to(_wide(y))
 
     def time_score(self, y: Tensor, t: float | Tensor) -> Tensor:
-        """Derivative of log p(y | t) in the noise variance t, (B,), for a single scale with an energy head."""
+        """Derivative of log p(y | t) in the noise variance t, (B,), for a single scale with an energy head.
+
+        Example:
+            >>> import torch, mszoo
+            >>> mszoo.load("cifar10-grey-energy").time_score(torch.rand(3, 1, 16, 16), 0.1).shape
+            torch.Size([3])
+        """
         head, x = self._energy_head(), self.prepare(y)
         return head.time_score(x, _per_image("t", t, x)).to(_wide(y))
 
     def log_prob(self, x: Tensor, unit: Unit = "nats") -> Tensor:
-        """log p(x), (B,); see :func:`mszoo.inference.log_prob`."""
+        """log p(x), (B,); see :func:`mszoo.inference.log_prob`.
+
+        Example:
+            >>> import torch, mszoo
+            >>> mszoo.load("cifar10-grey-energy").log_prob(torch.rand(3, 1, 16, 16), unit="dB/dim").shape
+            torch.Size([3])
+        """
         from mszoo.inference import log_prob
 
         return log_prob(self, x, unit)
 
     def nll(self, x: Tensor, dequantize: bool = False, generator: torch.Generator | int | None = None) -> Tensor:
-        """Negative log likelihood in bits per dimension, (B,); see :func:`mszoo.inference.nll`."""
+        """Negative log likelihood in bits per dimension, (B,); see :func:`mszoo.inference.nll`.
+
+        Args:
+            x: images (B, C, H, W), multiples of 1/255.
+            dequantize: add noise uniform in [-1/510, 1/510].
+            generator: of that noise: a torch.Generator, a seed, or None: torch's global generator.
+
+        Example:
+            >>> import torch, mszoo
+            >>> mszoo.load("cifar10-grey-energy").nll(torch.full((2, 1, 16, 16), 128 / 255)).shape
+            torch.Size([2])
+        """
         from mszoo.inference import nll
 
         return nll(self, x, dequantize, generator)
@@ -316,7 +423,24 @@ class MultiScaleModel(nn.Module):
         contrast: tuple[float, float] | None = (0.0, 0.8),
         on_step: OnScale | None = None,
     ) -> Tensor:
-        """Draw images; see :func:`mszoo.inference.sample`."""
+        """Draw images; see :func:`mszoo.inference.sample`.
+
+        Args:
+            count: how many.
+            size: side, or (height, width), in pixels.
+            generator: a torch.Generator, a seed, or None: torch's global generator.
+            coarse: how the coarsest image is drawn; None: as in the paper.
+            detail: how the details of every scale are drawn; None: as in the paper.
+            contrast: range to which each coarsest image is stretched; None: leave it.
+            on_step: called with the scale, the step, that scale's coefficients and their noise levels.
+
+        Example:
+            >>> import mszoo
+            >>> from mszoo.inference import Schedule
+            >>> model, steps = mszoo.load("photographs-haar-rf13"), Schedule(h0=0.5)
+            >>> model.sample(2, 16, generator=0, coarse=steps, detail=steps).shape
+            torch.Size([2, 1, 16, 16])
+        """
         from mszoo.inference import sample
 
         return sample(
@@ -333,7 +457,23 @@ class MultiScaleModel(nn.Module):
         detail: Schedule | None = None,
         on_step: OnScale | None = None,
     ) -> Tensor:
-        """Enlarge images; see :func:`mszoo.inference.super_resolve`."""
+        """Enlarge images; see :func:`mszoo.inference.super_resolve`.
+
+        Args:
+            low: images (B, C, h, w) in [0, 1].
+            factor: a power of two, 2 to 2^J.
+            mean_of: how many samples each result is the mean of.
+            generator: a torch.Generator, a seed, or None: torch's global generator.
+            detail: how the details are drawn; None: as in the paper.
+            on_step: called with the scale, the step, that scale's coefficients and their noise levels.
+
+        Example:
+            >>> import torch, mszoo
+            >>> from mszoo.inference import Schedule
+            >>> model, steps = mszoo.load("photographs-haar-rf13"), Schedule(h0=0.5)
+            >>> model.super_resolve(torch.rand(1, 1, 8, 8), factor=2, generator=0, detail=steps).shape
+            torch.Size([1, 1, 16, 16])
+        """
         from mszoo.inference import super_resolve
 
         return super_resolve(self, low, factor, mean_of=mean_of, generator=generator, detail=detail, on_step=on_step)
@@ -348,7 +488,24 @@ class MultiScaleModel(nn.Module):
         schedule: Schedule | None = None,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """Images that have a measurement and are likely; see :func:`mszoo.inference.solve`."""
+        """Images that have a measurement and are likely; see :func:`mszoo.inference.solve`.
+
+        Args:
+            measurement: (B, ...), as ``operator.forward`` gives it.
+            operator: the measurement.
+            mean_of: how many samples each result is the mean of.
+            generator: a torch.Generator, a seed, or None: torch's global generator.
+            schedule: steps and added noise; None: :data:`mszoo.inference.inverse.SOLVE`.
+            on_step: called with the step, the images and their noise estimates.
+
+        Example:
+            >>> import torch, mszoo
+            >>> from mszoo.inference import Blur, Schedule
+            >>> model, steps = mszoo.load("photographs-haar-rf13"), Schedule(h0=0.5, beta=0.5, annealed=True)
+            >>> blur = Blur.gaussian(1.0, size=(16, 16))
+            >>> model.solve(blur.forward(torch.rand(1, 1, 16, 16)), blur, generator=0, schedule=steps).shape
+            torch.Size([1, 1, 16, 16])
+        """
         from mszoo.inference import solve
 
         return solve(

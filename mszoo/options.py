@@ -19,7 +19,13 @@ _MOST_FAULTS = 100  # that are told at once
 
 
 def validate(model: type[_Schema], values: Any, owner: str) -> _Schema:
-    """``model.model_validate(values)``, its faults turned into one :class:`OptionsError`."""
+    """``model.model_validate(values)``, its faults turned into one :class:`OptionsError`.
+
+    Args:
+        model: the pydantic model.
+        values: what a user wrote.
+        owner: whose options they are, for the message.
+    """
     try:
         return model.model_validate(values)
     except pydantic.ValidationError as error:

@@ -68,6 +68,10 @@ class Spec:
         listed: whether listings show it. An unlisted name can still be asked for.
         distribution: who provides it; filled in at discovery.
         version: of that distribution; filled in at discovery.
+
+    Example:
+        >>> Spec("basis", "mine", "my_basis:Mine", "one line").kind  # my_basis is not imported
+        'basis'
     """
 
     kind: str

@@ -55,7 +55,12 @@ class Basis(nn.Module, ABC):
 
 
 def check_size(height: int, width: int, levels: int) -> None:
-    """Raise :class:`ImageSizeError`, naming the nearest sizes that work, unless 2^levels divides both sides."""
+    """Raise :class:`ImageSizeError`, naming the nearest sizes that work, unless 2^levels divides both sides.
+
+    Args:
+        height, width: of an image, in pixels.
+        levels: how often it is to be halved.
+    """
     check_multiple(height, width, 2**levels, f"cannot be split {levels} times by 2")
 
 
@@ -80,11 +85,21 @@ def check_multiple(height: int, width: int, unit: int, fault: str = "does not fi
 
 
 def pad_to_multiple(x: Tensor, unit: int, before: tuple[int, int] = (0, 0)) -> Tensor:
-    """Extend an image (B, C, H, W) to multiples of ``unit``, by mirroring.
+    """Extend an image to multiples of ``unit``, by mirroring.
 
-    By ``before`` = (top, left) pixels first, and by what is missing then at the bottom and right, so that
+    What is missing after ``before`` is added at the bottom and right, so that
     ``padded[..., top : top + H, left : left + W]`` is ``x``. The mirror repeats the edge pixel, and repeats itself as
     often as an image smaller than the padding needs.
+
+    Args:
+        x: image (B, C, H, W).
+        unit: what both sides of the result are multiples of.
+        before: (top, left), how many pixels to add first.
+
+    Example:
+        >>> import torch
+        >>> pad_to_multiple(torch.rand(1, 1, 30, 40), 16).shape
+        torch.Size([1, 1, 32, 48])
     """
     for dim, first in ((-2, before[0]), (-1, before[1])):
         size = x.shape[dim]

@@ -34,7 +34,12 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
 
 
 def convolution(inputs: int, outputs: int, size: int) -> nn.Conv2d:
-    """A bias-free convolution that keeps the image's size, with Kaiming's normal initialization (fan in)."""
+    """A bias-free convolution that keeps the image's size, with Kaiming's normal initialization (fan in).
+
+    Args:
+        inputs, outputs: numbers of channels.
+        size: side of the kernel, odd.
+    """
     layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
     nn.init.kaiming_normal_(layer.weight)
     return layer

@@ -54,7 +54,14 @@ def read_image(source: Path | bytes, name: str, channels: int | None = None) -> 
 
 
 def decode(source: Path | bytes, name: str, channels: int | None = None, grey: Grey = "luma") -> Tensor:
-    """As :func:`read_image`, but as stored: uint8, or uint16 for 16-bit grey files and for ``grey="mean"``."""
+    """As :func:`read_image`, but as stored: uint8, or uint16 for 16-bit grey files and for ``grey="mean"``.
+
+    Args:
+        source: a file, or its bytes.
+        name: what to call it in errors.
+        channels: 1 or 3, to which it is converted; None: as many as it has.
+        grey: how colours become grey; see :func:`read_image`.
+    """
     with reading(name):
         if isinstance(source, Path):
             check_plain(source)

@@ -44,6 +44,14 @@ def comparison(title: str, model: MultiScaleModel, found: Evaluation) -> list[Co
         title: what to call the model.
         model: that was measured.
         found: what :func:`mszoo.evaluation.evaluate` gave; of one data set, the same for all models of the table.
+
+    Example:
+        >>> import mszoo
+        >>> from mszoo.evaluation import Evaluation, PsnrRow, Result
+        >>> found = Evaluation(Result("set12", 0, [PsnrRow(0.1, 20.0, 29.5, 12)]), None, [0.3])
+        >>> [row] = comparison("mine", mszoo.load("photographs-haar-rf13"), found)
+        >>> row.levels, row.receptive_field, row.denoised
+        (2, 13, 29.5)
     """
     field = model.scales[0].receptive_field
     parameters = sum(p.numel() for p in model.parameters())

@@ -102,14 +102,24 @@ def evaluate(
 
 
 def open_images(data: str | Path | None, channels: int) -> ImageDataset:
-    """A folder, zip file, glob or file of images as a data set; None: the photograph that comes for tests."""
+    """A folder, zip file, glob or file of images as a data set; None: the photograph that comes for tests.
+
+    Example:
+        >>> open_images(None, channels=1)[0].shape
+        torch.Size([1, 512, 512])
+    """
     if data is None:
         return Photographs(channels, split="test")
     return ImageFolder(channels, path=str(data))
 
 
 def check_fits(model: MultiScaleModel, images: ImageDataset) -> None:
-    """Raises :class:`ImageSizeError` for images of channels that the model cannot take."""
+    """Raise :class:`ImageSizeError` for images of channels that the model cannot take.
+
+    Example:
+        >>> import mszoo
+        >>> check_fits(mszoo.load("photographs-haar-rf13"), open_images(None, channels=3))  # grey: channel by channel
+    """
     if model.channels not in (1, images.channels):
         raise ImageSizeError(
             f"this model takes {model.channels} channels, the images have {images.channels}; measure it on others"
@@ -117,7 +127,12 @@ def check_fits(model: MultiScaleModel, images: ImageDataset) -> None:
 
 
 def name_of(data: ImageDataset | str | Path | None) -> str:
-    """What results call a data set that :func:`evaluate` was given no name for."""
+    """What results call a data set that came to :func:`evaluate` without a name.
+
+    Example:
+        >>> name_of("data/set12.zip")
+        'set12'
+    """
     if data is None:
         return "photographs"
     if isinstance(data, ImageDataset):

@@ -22,6 +22,11 @@ _T = TypeVar("_T")
 def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
     """Write a figure in the format of the suffix, whole or not at all.
 
+    Args:
+        figure: of matplotlib.
+        path: the file.
+        dpi: pixels per inch, of formats that have pixels.
+
     Raises:
         OSError: it cannot be written; a picture that was there before is still there.
     """

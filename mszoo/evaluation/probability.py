@@ -56,6 +56,17 @@ def probabilities(
     Raises:
         UnsupportedError: the model has no density.
         ImageSizeError: all images are smaller than the model can take.
+
+    Example:
+        >>> import torch, mszoo
+        >>> from mszoo.data import ImageDataset
+        >>> class Flat(ImageDataset):
+        ...     def __len__(self):
+        ...         return 2
+        ...     def __getitem__(self, i):
+        ...         return torch.full((1, 16, 16), 0.3 + 0.1 * i)
+        >>> [(row.image, row.width) for row in probabilities(mszoo.load("cifar10-grey-energy"), Flat(1))]
+        [('image 0', 16), ('image 1', 16)]
     """
     device = next(model.parameters()).device
     waiting: dict[tuple[int, ...], list[tuple[int, Tensor]]] = {}

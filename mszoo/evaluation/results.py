@@ -77,19 +77,38 @@ _FILE = pydantic.TypeAdapter(_File)
 
 
 def likelihood_of(data: str, rows: Iterable[ProbabilityRow]) -> Likelihood:
-    """The mean over images of one size or several, each image counting once."""
+    """The mean over images of one size or several, each image counting once.
+
+    Example:
+        >>> from mszoo.evaluation import ProbabilityRow
+        >>> rows = [ProbabilityRow("a", 8, 8, 90.0, 6.1, 6.0), ProbabilityRow("b", 8, 8, 180.0, 12.2, 4.0)]
+        >>> likelihood_of("mine", rows).nll
+        5.0
+    """
     pairs = [(row.nll, row.db_per_dim) for row in rows]
     nll, decibels = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
     return Likelihood(data, len(pairs), nll, decibels)
 
 
 def read_results(folder: Path) -> list[Result]:
-    """PSNR of a checkpoint; none if it was never measured. Raises :class:`CheckpointError` on a bad file."""
+    """PSNR of a checkpoint; none if it has not been measured. Raises :class:`CheckpointError` for a bad file.
+
+    Example:
+        >>> from mszoo.hub import find
+        >>> read_results(find("photographs-haar-rf13"))[0].rows[0].images
+        12
+    """
     return _read(folder)[0]
 
 
 def read_likelihoods(folder: Path) -> list[Likelihood]:
-    """Likelihoods of a checkpoint; none if never measured. Raises :class:`CheckpointError` on a bad file."""
+    """Likelihoods of a checkpoint; none if it has not been measured. Raises :class:`CheckpointError` for a bad file.
+
+    Example:
+        >>> from mszoo.hub import find
+        >>> read_likelihoods(find("photographs-haar-rf13"))  # it has no density
+        []
+    """
     return _read(folder)[1]
 
 
@@ -115,6 +134,13 @@ def write_result(folder: Path, result: Result | Likelihood) -> None:
 
     Raises:
         CheckpointError: a bad file is there, or the result could not be read back (a name of several lines).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_result(Path(folder), Result("set12", 0, [PsnrRow(0.1, 20.0, 29.5, 12)]))
+        ...     read_results(Path(folder))[0].data
+        'set12'
     """
     try:
         pydantic.TypeAdapter(type(result)).validate_python(asdict(result))

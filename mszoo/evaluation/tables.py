@@ -20,7 +20,17 @@ __all__ = ["import_pyarrow", "write_csv", "write_parquet"]
 
 
 def write_csv(rows: Sequence[DataclassInstance], path: Path) -> None:
-    """Write dataclasses of one kind, at least one, as a table with a header."""
+    """Write dataclasses of one kind, at least one, as a table with a header.
+
+    Example:
+        >>> import tempfile
+        >>> from mszoo.evaluation import PsnrRow
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_csv([PsnrRow(0.1, 20.0, 29.5, 12)], Path(folder) / "table.csv")
+        ...     print((Path(folder) / "table.csv").read_text(), end="")
+        sigma,noisy,denoised,images
+        0.1,20.0,29.5,12
+    """
     text = io.StringIO()
     table = csv.DictWriter(text, [f.name for f in fields(rows[0])], lineterminator="\n")
     table.writeheader()
@@ -29,7 +39,12 @@ def write_csv(rows: Sequence[DataclassInstance], path: Path) -> None:
 
 
 def write_parquet(rows: Sequence[DataclassInstance], path: Path) -> None:
-    """Write dataclasses of one kind as a Parquet table. Raises :class:`UnsupportedError` without pyarrow."""
+    """Write dataclasses of one kind as a Parquet table. Raises :class:`UnsupportedError` without pyarrow.
+
+    Example:
+        >>> from mszoo.evaluation import PsnrRow
+        >>> write_parquet([PsnrRow(0.1, 20.0, 29.5, 12)], Path("table.parquet"))  # doctest: +SKIP
+    """
     pyarrow = import_pyarrow()
     table = pyarrow.Table.from_pylist(list(map(_values, rows)))
     replace_file(path, lambda p: pyarrow.parquet.write_table(table, p))

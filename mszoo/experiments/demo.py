@@ -65,7 +65,13 @@ def best_blur(noisy: Tensor, clean: Tensor) -> Tensor:
 
 
 def draw(panels: list[Panel], name: str, path: Path) -> None:
-    """Write a picture: a row for each noise level; clean, noisy, best blur and denoised side by side."""
+    """Write a picture: a row for each noise level; clean, noisy, best blur and denoised side by side.
+
+    Args:
+        panels: one for each noise level.
+        name: the model's, for the title.
+        path: the file.
+    """
     from matplotlib.figure import Figure
 
     from mszoo.evaluation.plots import label, save_figure

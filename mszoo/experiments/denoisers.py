@@ -41,7 +41,14 @@ class Denoised:
 def denoised(
     models: Mapping[str, MultiScaleModel], images: Sequence[Tensor], inputs: Sequence[float] = INPUTS, seed: int = 0
 ) -> list[Denoised]:
-    """Denoise the same noisy images (C, H, W) with each model at each input PSNR."""
+    """Denoise the same noisy images (C, H, W) with each model at each input PSNR.
+
+    Args:
+        models: in eval mode, by the names of the rows.
+        images: (C, H, W) each.
+        inputs: PSNR of the noisy images in dB.
+        seed: of the noise.
+    """
     rows = []
     for name, model in models.items():
         device = next(model.parameters()).device

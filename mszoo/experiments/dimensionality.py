@@ -57,6 +57,13 @@ def dimensionality(
     """d_eff of images (C, H, W) at every t, each the mean of ``draws`` noises.
 
     float64 throughout: at t = 1e-12 a float32 pixel cannot hold the noise.
+
+    Args:
+        model: an energy of a single scale.
+        images: (C, H, W) each.
+        times: noise variances.
+        draws: noises for each image and t.
+        progress: called after each image at each t.
     """
     exact, device = copy.deepcopy(model).double(), next(model.parameters()).device
     rows = []

@@ -80,7 +80,15 @@ def draw(
 
 
 def plot(y: Tensor, filters: Tensor, pixels: Sequence[tuple[int, int]], path: Path, around: int = 24) -> None:
-    """The noisy image (C, H, W) with the pixels marked, and the filters (n, C, H, W) near them, mean over channels."""
+    """The noisy image (C, H, W) with the pixels marked, and the filters (n, C, H, W) near them, mean over channels.
+
+    Args:
+        y: noisy image (C, H, W).
+        filters: of the pixels, (n, C, H, W).
+        pixels: (row, column) each.
+        path: the file.
+        around: how many pixels to each side of its pixel are shown of a filter.
+    """
     from matplotlib.figure import Figure  # checking pixels draws nothing
 
     from mszoo.evaluation.plots import save_figure

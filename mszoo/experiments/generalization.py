@@ -48,7 +48,12 @@ class Agreement:
 def agreement(
     first: MultiScaleModel, second: MultiScaleModel, sets: Mapping[str, Sequence[Tensor]]
 ) -> tuple[list[Agreement], dict[str, tuple[Tensor, Tensor]]]:
-    """Rows for each set of images (C, H, W), by name, and both models' log p in dB per dimension."""
+    """How far two models agree on log p, a row for each set of images; and both models' log p in dB per dimension.
+
+    Args:
+        first, second: models with a density, trained on disjoint images.
+        sets: images (C, H, W), by the name of the set.
+    """
     rows, values = [], {}
     for name, images in sets.items():
         one, other = decibels(first, images), decibels(second, images)
@@ -71,7 +76,13 @@ def agreement(
 
 
 def plot(values: Mapping[str, tuple[Tensor, Tensor]], names: tuple[str, str], path: Path) -> None:
-    """log p under the second model against the first, a colour for each set."""
+    """log p under the second model against the first, a colour for each set.
+
+    Args:
+        values: both models' log p in dB per dimension, (n,) each, by the name of the set.
+        names: of the two models.
+        path: the file.
+    """
     figure = Figure(figsize=(4.6, 4.4), layout="constrained")
     axes = figure.subplots()
     for name, (one, other) in values.items():

@@ -23,6 +23,11 @@ def evenly(images: ImageDataset, count: int, model: MultiScaleModel) -> list[Ten
     """At most ``count`` images (C, H, W), evenly spaced over the set, their sides cut to what the model can split.
 
     Those that are too small for it are named in warnings; :class:`ImageSizeError` if all are.
+
+    Args:
+        images: the data set.
+        count: the most that are taken.
+        model: whose ``unit`` the sides are cut to.
     """
     used = large_enough(images, model.unit)
     return [cut(images[used[i]], model.unit) for i in spread(len(used), count)]
@@ -49,6 +54,11 @@ def dual_loss(model: MultiScaleModel, images: Sequence[Tensor], seed: int = 0) -
     """Paper B's loss, space and time, a mean over images with one noise level each (the same for every model).
 
     The noise levels run from PSNR 90 to -30 dB; the losses of several scales are added.
+
+    Args:
+        model: with an energy head at every scale.
+        images: (C, H, W) each.
+        seed: of the noise and its levels.
     """
     step = Step(model, [DualScoreMatching() for _ in model.scales]).eval()
     device, total, seen = next(model.parameters()).device, 0.0, 0

@@ -158,7 +158,14 @@ def train(
 
 @torch.no_grad()
 def energies(model: MultiScaleModel, density: Density, t: float, count: int = 2048) -> tuple[Tensor, Tensor]:
-    """Learned, normalized energies of noisy images, and the exact ones, in nats, (count,) each."""
+    """Learned, normalized energies of noisy images, and the exact ones, in nats, (count,) each.
+
+    Args:
+        model: that learned the density.
+        density: the exact one.
+        t: noise variance.
+        count: how many images are drawn.
+    """
     head, generator = model.coarse, torch.Generator().manual_seed(3)
     assert isinstance(head, EnergyHead)
     constant = normalize(model, density.shape[1:]).value
@@ -171,7 +178,14 @@ def energies(model: MultiScaleModel, density: Density, t: float, count: int = 20
 def compare(
     name: str, model: MultiScaleModel, times: Sequence[float] = (0.0, 1e-4, 1e-2, 0.1, 1.0), count: int = 2048
 ) -> list[EnergyRow]:
-    """Learned against exact energies of the density of that name at several t."""
+    """The learned against the exact energies of a density at several t.
+
+    Args:
+        name: of the density, a key of :data:`SETTINGS`.
+        model: that learned it.
+        times: noise variances.
+        count: how many images are drawn at each.
+    """
     density, rows = DENSITIES[name], []
     for t in times:
         learned, exact = (u / (density.d * math.log(2)) for u in energies(model, density, t, count))

@@ -69,7 +69,13 @@ class RadialEnergy(nn.Module):
 
 
 def exact_log_prob(square: Tensor, t: Tensor, d: int) -> Tensor:
-    """The true log p(y | t) in nats, (B,), in float64."""
+    """The true log p(y | t) in nats, (B,), in float64.
+
+    Args:
+        square: |y|^2, (B,).
+        t: noise variance, (B,).
+        d: dimension.
+    """
     variance = torch.tensor(_SCALES, dtype=torch.float64).square() + t.double()[:, None]
     parts = -(square.double()[:, None] / variance + d * torch.log(2 * math.pi * variance)) / 2
     return torch.logsumexp(parts, 1) - math.log(len(_SCALES))
@@ -132,6 +138,11 @@ def normalize(energy: RadialEnergy, t: float = 100.0, draws: int = 4096) -> floa
     """The constant in nats that normalizes the energy: paper B's d/2 log(2 pi e (t + v)) - E U at a large t.
 
     v is the variance of the data, of which the noisy data are taken to be a Gaussian.
+
+    Args:
+        energy: the network.
+        t: where the noisy data are taken to be Gaussian.
+        draws: how many noisy data the mean is over.
     """
     d, generator = energy.d, torch.Generator().manual_seed(0)
     half = draws // 2

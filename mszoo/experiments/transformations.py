@@ -48,7 +48,14 @@ def changes(
     contrasts: Sequence[float] = _CONTRASTS,
     offsets: Sequence[float] = _OFFSETS,
 ) -> list[Change]:
-    """log p of images (C, H, W) at several contrasts and offsets. Values may leave [0, 1]: nothing is clipped."""
+    """log p of images (C, H, W) at several contrasts and offsets. Values may leave [0, 1]: nothing is clipped.
+
+    Args:
+        model: with a density.
+        images: (C, H, W) each.
+        contrasts: factors of the deviation from 0.5.
+        offsets: added to all pixels.
+    """
     rows = []
     for kind, amounts in (("contrast", contrasts), ("offset", offsets)):
         for a in amounts:
@@ -71,7 +78,14 @@ def sparsity(image: Tensor, levels: int = 6) -> float:
 
 
 def plot(rows: Sequence[Change], sparse: Sequence[float], values: Tensor, path: Path) -> None:
-    """log p against contrast, against offset, and each image's against its sparsity."""
+    """log p against contrast, against offset, and each image's against its sparsity.
+
+    Args:
+        rows: what :func:`changes` gave.
+        sparse: sparsity of each image.
+        values: log p of each image, (n,).
+        path: the file.
+    """
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     panels = figure.subplots(1, 3)
     for axes, kind, label in zip(panels, ("contrast", "offset"), ("contrast a", "offset b"), strict=False):

@@ -33,7 +33,13 @@ def find_cached(repo_id: str, revision: str | None) -> Path | None:
 
 
 def remember(repo_id: str, revision: str, commit: str) -> None:
-    """Let a branch or a tag mean a commit from now on. Done last: until then an older snapshot serves."""
+    """Let a branch or a tag mean a commit from now on. Done last: until then an older snapshot serves.
+
+    Args:
+        repo_id: owner/name.
+        revision: a branch, tag or commit.
+        commit: what it means.
+    """
     if revision != commit:
         path = repository(repo_id) / "refs" / revision
         if not (path.is_file() and path.read_text() == commit):

@@ -61,7 +61,12 @@ class Facts:
 
 
 def read_facts(folder: Path, name: str, pictures: Sequence[str]) -> Facts:
-    """Read a checkpoint.
+    """Read what a card says from a checkpoint.
+
+    Args:
+        folder: the checkpoint.
+        name: of the model, as the card has it.
+        pictures: names of picture files beside the card.
 
     Raises:
         CheckpointError: it is not whole, or has no recipe.

@@ -66,10 +66,15 @@ def status_of(error: BaseException) -> int | None:
 
 
 def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """``call(...)``, again after 1, 2, 4 and 8 seconds while the Hub is busy, or after as long as it asks for.
+    """``call(...)``, repeated after 1, 2, 4 and 8 seconds while the Hub is busy, or after the time that it asks for.
 
-    Where nobody answers at all it is tried twice more. What cannot change by waiting is raised at once, and so is a
-    Hub that asks for more than five minutes. The call must be one that may be made twice.
+    Where no server answers it is tried twice more. Faults that waiting cannot mend are raised at once, and so is the
+    answer of a Hub that asks for more than five minutes.
+
+    Args:
+        call: a method of the Hub's client that may be called twice.
+        args: of the call.
+        kwargs: of the call.
     """
     for i, wait in enumerate((*_WAITS, None)):
         try:

@@ -72,7 +72,13 @@ def publication(folder: Path, repo_id: str, unmeasured: bool = False) -> dict[st
 
 
 def check_names(repo_id: str, revision: str | None, tag: str | None) -> None:
-    """Names that the Hub would not take are refused before anything is sent. Raises :class:`HubError`."""
+    """Refuse names that the Hub would not take, before anything is sent. Raises :class:`HubError`.
+
+    Args:
+        repo_id: owner/name.
+        revision: a branch, or None.
+        tag: or None.
+    """
     if hub_name(repo_id) is None or "@" in repo_id:
         raise HubError(f"{repo_id!r} names no repository; write owner/name")
     for given in (revision, tag):
@@ -130,9 +136,17 @@ def push_model(
     tag: str | None = None,
     unmeasured: bool = False,
 ) -> str:
-    """Publish a model as it is in memory; its address. See :func:`push` for the arguments and errors.
+    """Publish a model as it is in memory; returns its address. See :func:`push` for the errors.
 
-    Its recipe comes from the folder that it was loaded from, and its measurements too, if the weights are still those.
+    Its recipe comes from the folder that it was loaded from. So do its measurements, if its weights are still the same.
+
+    Args:
+        model: whose parts came from the registry.
+        repo_id: ``owner/name``; it is created if there is none.
+        revision: the branch; None: main.
+        private: whether a new repository is private.
+        tag: to set on the commit; None: none.
+        unmeasured: publish a model without measurements too.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder, source = Path(temporary) / "model", model.folder

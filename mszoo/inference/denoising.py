@@ -17,7 +17,19 @@ __all__ = ["add_noise", "denoise_image"]
 
 
 def add_noise(x: Tensor, sigma: float, seed: int, index: int) -> Tensor:
-    """White noise of standard deviation sigma on images (B, C, H, W); it depends on (seed, index) alone."""
+    """Images with white noise of standard deviation sigma.
+
+    Args:
+        x: images (B, C, H, W).
+        sigma: standard deviation of the noise.
+        seed, index: two whole numbers, on which alone the noise depends.
+
+    Example:
+        >>> import torch
+        >>> y = add_noise(torch.full((1, 1, 64, 64), 0.5), 0.1, seed=0, index=3)
+        >>> round(y.std().item(), 1)
+        0.1
+    """
     noise = torch.randn(x.shape, generator=keyed_generator(seed, index), dtype=torch.float32)
     return x + sigma * noise.to(x)
 
@@ -53,6 +65,12 @@ def denoise_image(
         ImageSizeError: another number of channels than the model's, unless the model is grey.
         OptionsError: a sigma that is no noise level; ``tile`` or ``views`` below 1.
         UnsupportedError: y requires a gradient.
+
+    Example:
+        >>> import torch, mszoo
+        >>> model = mszoo.load("photographs-haar-rf13")  # grey
+        >>> denoise_image(model, torch.rand(1, 3, 30, 37), views=2).shape
+        torch.Size([1, 3, 30, 37])
     """
     check_whole("denoise_image", views=views, tile=1 if tile is None else tile)
     if isinstance(y, Tensor) and y.ndim == 4 and y.shape[1] not in (0, model.channels):

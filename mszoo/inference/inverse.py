@@ -54,6 +54,14 @@ def solve(
         ImageSizeError: a measurement that is not of this operator, or not of images of this model's channels.
         OptionsError: ``mean_of`` below 1.
         UnsupportedError: a model that is not blind, or a measurement that requires a gradient.
+
+    Example:
+        >>> import torch, mszoo
+        >>> from mszoo.inference import Inpainting, Schedule
+        >>> operator, x = Inpainting.random_pixels((16, 16), 0.5), torch.full((1, 1, 16, 16), 0.5)
+        >>> steps = Schedule(h0=0.5, beta=0.5, annealed=True)
+        >>> solve(mszoo.load("photographs-haar-rf13"), operator.forward(x), operator, generator=0, schedule=steps).shape
+        torch.Size([1, 1, 16, 16])
     """
     check_whole("solve", mean_of=mean_of)
     schedule = SOLVE if schedule is None else schedule

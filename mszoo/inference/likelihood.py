@@ -26,7 +26,13 @@ _UNITS = ("nats", "dB/dim")
 
 
 def has_density(model: MultiScaleModel) -> bool:
-    """Whether log p is known: an energy at every scale, normalized for each condition."""
+    """Whether log p is known: an energy at every scale, normalized for each condition.
+
+    Example:
+        >>> import mszoo
+        >>> [has_density(mszoo.load(name)) for name in ("cifar10-grey-energy", "photographs-haar-rf13")]
+        [True, False]
+    """
     heads = [head for head in model.scales if isinstance(head, EnergyHead)]
     return len(heads) == len(model.scales) and all(head.normalized for head in heads[:-1])
 
@@ -37,6 +43,11 @@ def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
     Raises:
         UnsupportedError: a head that has no energy, or a conditional one whose constant would depend on the condition.
         ImageSizeError: sides that are no multiples of ``model.unit``.
+
+    Example:
+        >>> import mszoo
+        >>> normalize(mszoo.load("cifar10-grey-energy"), (32, 32)).value  # its head is normalized exactly
+        0.0
     """
     for j, head in enumerate(model.scales):
         if not isinstance(head, EnergyHead):
@@ -73,6 +84,11 @@ def log_prob_scales(model: MultiScaleModel, x: Tensor) -> list[Tensor]:
     Raises:
         UnsupportedError: see :func:`normalize`.
         ImageSizeError: wrong number of channels, or sides that are no multiples of ``model.unit``.
+
+    Example:
+        >>> import torch, mszoo
+        >>> [log_p.shape for log_p in log_prob_scales(mszoo.load("cifar10-grey-energy"), torch.rand(2, 1, 16, 16))]
+        [torch.Size([2])]
     """
     wide, x = torch.promote_types(x.dtype, torch.float32), model.prepare(x)
     constant = normalize(model, (x.shape[-2], x.shape[-1])).value
@@ -97,6 +113,13 @@ def log_prob(model: MultiScaleModel, x: Tensor, unit: Unit = "nats") -> Tensor:
     Raises:
         OptionsError: another unit.
         UnsupportedError: see :func:`normalize`.
+
+    Example:
+        >>> import torch, mszoo
+        >>> model = mszoo.load("cifar10-grey-energy")
+        >>> flat, noise = log_prob(model, torch.stack([torch.full((1, 16, 16), 0.5), torch.rand(1, 16, 16)]), "dB/dim")
+        >>> bool(flat > noise)
+        True
     """
     if unit not in _UNITS:
         raise OptionsError("log_prob", [(("unit",), f"should be one of {', '.join(_UNITS)}, got {unit!r}")])
@@ -119,6 +142,12 @@ def nll(
         x: images (B, C, H, W), multiples of 1/255.
         dequantize: add noise uniform in [-1/510, 1/510].
         generator: of that noise: a torch.Generator, a seed, or None: torch's global generator. Image i draws its own.
+
+    Example:
+        >>> import torch, mszoo
+        >>> x = torch.full((1, 1, 16, 16), 128 / 255)
+        >>> bool(nll(mszoo.load("cifar10-grey-energy"), x, dequantize=True, generator=0) < 8)
+        True
     """
     bits = 8.0
     if dequantize:

@@ -44,6 +44,12 @@ class Inpainting(Operator):
 
     Raises:
         ImageSizeError: a mask of another shape; or later, an image or a measurement of another size than the mask.
+
+    Example:
+        >>> import torch
+        >>> operator = Inpainting(torch.tensor([[True, False], [True, True]]))
+        >>> operator.forward(torch.ones(1, 1, 2, 2)).sum()
+        tensor(3.)
     """
 
     def __init__(self, mask: Tensor) -> None:
@@ -53,7 +59,13 @@ class Inpainting(Operator):
 
     @classmethod
     def random_pixels(cls, size: tuple[int, int], fraction: float, seed: int = 0) -> Inpainting:
-        """A random ``fraction`` of the pixels is known, the same in all channels."""
+        """A random ``fraction`` of the pixels is known, the same in all channels.
+
+        Args:
+            size: (H, W) of the images.
+            fraction: of the pixels that are known, in (0, 1].
+            seed: of the choice.
+        """
         height, width = size
         order = torch.randperm(height * width, generator=torch.Generator().manual_seed(seed))
         return cls((order < _count(fraction, height * width)).reshape(height, width))
@@ -80,6 +92,11 @@ class RandomProjections(Operator):
     Raises:
         OptionsError: another fraction.
         ImageSizeError: later, images or measurements of another shape.
+
+    Example:
+        >>> import torch
+        >>> RandomProjections((1, 16, 16), 0.25).forward(torch.rand(2, 1, 16, 16)).shape
+        torch.Size([2, 64])
     """
 
     def __init__(self, shape: tuple[int, int, int], fraction: float, seed: int = 0) -> None:
@@ -109,6 +126,12 @@ class Blur(Operator):
     Raises:
         ImageSizeError: a kernel larger than the images; or later, images of another size.
         OptionsError: a kernel that is no matrix of finite numbers, or 0 everywhere.
+
+    Example:
+        >>> import torch
+        >>> x = torch.rand(1, 1, 16, 16)
+        >>> Blur(torch.full((3, 3), 1 / 9), size=(16, 16)).forward(x).std() < x.std()
+        tensor(True)
     """
 
     def __init__(self, kernel: Tensor, size: tuple[int, int], tolerance: float = 0.05) -> None:
@@ -126,7 +149,13 @@ class Blur(Operator):
 
     @classmethod
     def gaussian(cls, width: float, size: tuple[int, int], tolerance: float = 0.05) -> Blur:
-        """A Gaussian kernel of that standard deviation in pixels (more than 0), cut at four of them."""
+        """A Gaussian kernel, cut at four standard deviations.
+
+        Args:
+            width: standard deviation in pixels, more than 0.
+            size: (H, W) of the images.
+            tolerance: see :class:`Blur`.
+        """
         if not 0 < width < math.inf:
             raise OptionsError(
                 "Blur.gaussian", [(("width",), f"should be more than 0 pixels, and finite, got {width}")]
@@ -161,6 +190,11 @@ class SuperResolution(Operator):
 
     Raises:
         UnsupportedError: another factor.
+
+    Example:
+        >>> import torch, mszoo
+        >>> SuperResolution(mszoo.create("basis", "haar"), 4).forward(torch.full((1, 1, 8, 8), 0.5)).shape
+        torch.Size([1, 1, 2, 2])
     """
 
     def __init__(self, basis: Basis, factor: int) -> None:

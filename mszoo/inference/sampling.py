@@ -58,6 +58,13 @@ def sample(
         ImageSizeError: a size that is no multiple of ``model.unit``.
         OptionsError: ``count`` or a side below 1.
         UnsupportedError: a model that is not blind.
+
+    Example:
+        >>> import mszoo
+        >>> from mszoo.inference import Schedule
+        >>> model, fast_steps = mszoo.load("photographs-haar-rf13"), Schedule(h0=0.5)
+        >>> sample(model, 2, size=(16, 32), generator=0, coarse=fast_steps, detail=fast_steps).shape
+        torch.Size([2, 1, 16, 32])
     """
     height, width = (size, size) if isinstance(size, int) else size
     check_whole("sample", count=count, size=height)
@@ -105,6 +112,14 @@ def super_resolve(
             gradient.
         ImageSizeError: images of other channels, or whose sides do not fit the networks.
         OptionsError: ``mean_of`` below 1.
+
+    Example:
+        >>> import torch, mszoo
+        >>> from mszoo.inference import Schedule, downsample
+        >>> model, low = mszoo.load("photographs-haar-rf13"), torch.full((1, 1, 8, 8), 0.5)
+        >>> x = super_resolve(model, low, factor=2, generator=0, detail=Schedule(h0=0.5))
+        >>> torch.allclose(downsample(model, x, 2), low, atol=1e-5)
+        True
     """
     check_whole("super_resolve", mean_of=mean_of)
     if model.basis is None:
@@ -124,9 +139,19 @@ def super_resolve(
 
 
 def downsample(model: MultiScaleModel, x: Tensor, factor: int) -> Tensor:
-    """The low-pass image of the model's basis, in [0, 1]: what :func:`super_resolve` starts from.
+    """The low-pass image of the model's basis, in [0, 1], from which :func:`super_resolve` starts.
 
-    (B, C, H, W) to (B, C, H/factor, W/factor), the factor a power of two.
+    Its shape is (B, C, H/factor, W/factor).
+
+    Args:
+        model: with a basis.
+        x: images (B, C, H, W).
+        factor: a power of two, 2 or more.
+
+    Example:
+        >>> import torch, mszoo
+        >>> downsample(mszoo.load("photographs-haar-rf13"), torch.full((1, 1, 16, 16), 0.5), 4).mean()
+        tensor(0.5000)
     """
     if model.basis is None:
         raise UnsupportedError("this model has no basis to downsample with")

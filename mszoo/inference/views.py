@@ -28,6 +28,12 @@ def denoise_view(model: MultiScaleModel, y: Tensor, sigma: float | Tensor | None
 
     Returns:
         Denoised images (B, C, H, W), not shifted or mirrored.
+
+    Example:
+        >>> import torch, mszoo
+        >>> model, y = mszoo.load("photographs-haar-rf13"), torch.rand(1, 1, 16, 16)
+        >>> torch.equal(denoise_view(model, y, None, view=0), model.denoise(y))
+        True
     """
     dtype, y = y.dtype, model.prepare(y, 1)
     height, width = y.shape[-2:]
@@ -41,7 +47,19 @@ def denoise_view(model: MultiScaleModel, y: Tensor, sigma: float | Tensor | None
 
 
 def denoise_views(model: MultiScaleModel, y: Tensor, sigma: float | Tensor | None, views: int) -> Tensor:
-    """The mean of the views 0 ... views - 1; see :func:`denoise_view`. It takes ``views`` times as long as one."""
+    """The mean of the views 0 ... views - 1; see :func:`denoise_view`.
+
+    Args:
+        model: in eval mode.
+        y: noisy images (B, C, H, W) of any size.
+        sigma: standard deviation of the noise, a float or (B,); None for a blind model.
+        views: how many; it takes as many times as long as one.
+
+    Example:
+        >>> import torch, mszoo
+        >>> denoise_views(mszoo.load("photographs-haar-rf13"), torch.rand(1, 1, 20, 20), None, views=4).shape
+        torch.Size([1, 1, 20, 20])
+    """
     total = denoise_view(model, y, sigma, 0)
     for view in range(1, views):
         total = total + denoise_view(model, y, sigma, view)

@@ -227,7 +227,12 @@ def _unshared(value: Any) -> Any:
 
 
 def differences(base: dict[str, Any], other: dict[str, Any], path: str = "") -> list[str]:
-    """``key.path=value`` for each value of the other recipe that is not the base's (``null`` where it has none)."""
+    """``key.path=value`` for each value of the other recipe that is not the base's (``null`` where it has none).
+
+    Args:
+        base, other: the values of two recipes.
+        path: of the key that holds them, with a dot at its end.
+    """
     found = []
     for key in dict.fromkeys([*base, *other]):
         name, before, after = f"{path}{key}", base.get(key), other.get(key)

@@ -52,32 +52,68 @@ CHECKS: Mapping[str, Sequence[Check]] = {
 
 
 def check_basis(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
-    """Check a registered basis with these options. Raises :class:`ContractError` naming all that is broken."""
+    """Check a registered basis with these options. Raises :class:`ContractError` naming all that is broken.
+
+    Args:
+        name: of a registered basis.
+        expected: checks that are known to fail, and why.
+        options: of the component.
+    """
     _check("basis", name, options, expected)
 
 
 def check_conditioner(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
-    """Check a registered conditioner, as :func:`check_basis` does."""
+    """Check a registered conditioner, as :func:`check_basis` does.
+
+    Args:
+        name: of a registered conditioner.
+        expected: checks that are known to fail, and why.
+        options: of the component.
+    """
     _check("conditioner", name, options, expected)
 
 
 def check_head(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
-    """Check a registered head, as :func:`check_basis` does, on a small network that fits it."""
+    """Check a registered head, as :func:`check_basis` does, on a small network that fits it.
+
+    Args:
+        name: of a registered head.
+        expected: checks that are known to fail, and why.
+        options: of the component.
+    """
     _check("head", name, options, expected)
 
 
 def check_objective(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
-    """Check a registered objective, as :func:`check_basis` does, on a small head that fits it."""
+    """Check a registered objective, as :func:`check_basis` does, on a small head that fits it.
+
+    Args:
+        name: of a registered objective.
+        expected: checks that are known to fail, and why.
+        options: of the component.
+    """
     _check("objective", name, options, expected)
 
 
 def check_dataset(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
-    """Check a registered data set, as :func:`check_basis` does."""
+    """Check a registered data set, as :func:`check_basis` does.
+
+    Args:
+        name: of a registered data set.
+        expected: checks that are known to fail, and why.
+        options: of the component.
+    """
     _check("dataset", name, options, expected)
 
 
 def check_importer(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
-    """Check a registered importer, as :func:`check_basis` does, on the files that it writes as an example."""
+    """Check a registered importer, as :func:`check_basis` does, on the files that it writes as an example.
+
+    Args:
+        name: of a registered importer.
+        expected: checks that are known to fail, and why.
+        options: of the component.
+    """
     _check("importer", name, options, expected)
 
 

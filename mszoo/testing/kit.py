@@ -159,13 +159,24 @@ def outcome(run: Callable[[], None]) -> str | None:
 
 
 def require(condition: bool, message: str, where: str) -> None:
-    """Raise :class:`ContractError` with the message and where the contract is stated, unless the condition holds."""
+    """Raise :class:`ContractError` with the message and where the contract is stated, unless the condition holds.
+
+    Args:
+        condition: what must hold.
+        message: what is broken if it does not.
+        where: the module or class whose docstring states the contract.
+    """
     if not condition:
         raise ContractError(f"{message} (the contract: {where})")
 
 
 def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
-    """Whether |a - b| is at most ``tolerance`` times the larger of 1 and the largest |b|; false for nan."""
+    """Whether |a - b| is at most ``tolerance`` times the larger of 1 and the largest |b|; false for nan.
+
+    Args:
+        a, b: of one shape.
+        tolerance: relative and absolute.
+    """
     if a.shape != b.shape:
         return False
     scale = max(1.0, float(b.detach().abs().max())) if b.numel() else 1.0
@@ -200,7 +211,14 @@ def shake(module: nn.Module, amount: float = 0.05) -> nn.Module:
 def saved_and_loaded(
     subject: Subject, make: Callable[[Subject], Any], output: Callable[[Any], Tensor], where: str
 ) -> None:
-    """The state of one component, loaded into another of other weights, gives the same output."""
+    """The state of one component, loaded into another of other weights, gives the same output.
+
+    Args:
+        subject: the component.
+        make: builds it with fresh weights.
+        output: what it computes.
+        where: the module or class whose docstring states the contract.
+    """
     one, other = shake(make(subject)), make(replace(subject, seed=1))
     other.load_state_dict({k: v.clone() for k, v in one.state_dict().items()})
     require(

@@ -26,6 +26,11 @@ __all__ = ["save_checkpoint", "settle"]
 def settle(run: Run, at: int, log: Log) -> MultiScaleModel:
     """The model to keep after ``at`` steps, in eval mode, with fresh statistics.
 
+    Args:
+        run: whose weights are taken, or their moving average.
+        at: steps done.
+        log: where warnings go.
+
     Raises:
         TrainingError: weights that are not finite, or that differ between the processes.
     """
@@ -45,6 +50,11 @@ def settle(run: Run, at: int, log: Log) -> MultiScaleModel:
 
 def save_checkpoint(run: Run, model: MultiScaleModel, at: int) -> None:
     """Write the model, and then the state after ``at`` steps; the last model with the constant of its density.
+
+    Args:
+        run: whose folder and state they are.
+        model: what :func:`settle` gave.
+        at: steps done.
 
     Raises:
         TrainingError: the disk is full, or cannot be written; the state before is whole.

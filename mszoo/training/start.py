@@ -87,6 +87,12 @@ class Run:
 def find_start(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> int:
     """The step that the run in a folder has come to; 0: there is none yet, or it is to be overwritten.
 
+    Args:
+        recipe: of the run to start.
+        out: the run's folder.
+        resume: go on from the newest state.
+        overwrite: begin anew, whatever the folder holds.
+
     Raises:
         TrainingError: there is one, and it is not to be resumed, or was begun with another recipe; or there is a model
             without a state.
@@ -109,6 +115,13 @@ def find_start(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> int:
 
 def prepare(source: Source, recipe: Recipe, out: Path, accelerator: Accelerator, start: int) -> Run:
     """Open the data, build the model, and restore the state that ``out`` holds after ``start`` steps.
+
+    Args:
+        source: the recipe with the places of its keys, for messages.
+        recipe: the same, checked.
+        out: the run's folder.
+        accelerator: devices and processes.
+        start: steps done; 0: from the beginning.
 
     Raises:
         RecipeError: images that cannot be read, or do not fit.

@@ -27,7 +27,11 @@ _NAME = re.compile(r"step-(\d{8})\Z")
 def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module | None = None) -> None:
     """Write the state after ``step`` steps, then prune older ones. All processes call it together.
 
-    ``average`` is a module that Accelerate does not know of, the same on every process.
+    Args:
+        accelerator: whose state it is.
+        folder: of all states of the run.
+        step: steps done.
+        average: a module that Accelerate does not know of, the same on every process; None: none.
     """
     final, temporary = _folder(folder, step), folder / f".step-{step:08d}.part"
     if accelerator.is_main_process:
@@ -75,7 +79,14 @@ def latest(folder: Path) -> int | None:
 
 
 def load(accelerator: Accelerator, folder: Path, step: int, average: nn.Module | None = None) -> None:
-    """Restore the state after ``step`` steps. Raises :class:`TrainingError` if it does not fit this run."""
+    """Restore the state after ``step`` steps. Raises :class:`TrainingError` if it does not fit this run.
+
+    Args:
+        accelerator: whose state it is.
+        folder: of all states of the run.
+        step: steps done.
+        average: a module that Accelerate does not know of, the same on every process; None: none.
+    """
     path = _folder(folder, step)
     try:
         accelerator.load_state(str(path))

@@ -61,7 +61,13 @@ class Watch:
 
 
 def diverged(what: str, at: int, out: Path) -> TrainingError:
-    """The error of a run whose losses or weights cannot be trained on."""
+    """The error of a run whose losses or weights cannot be trained on.
+
+    Args:
+        what: happened.
+        at: steps done.
+        out: the run's folder, which holds the last good state.
+    """
     return TrainingError(
         f"{what} at step {at}; lower training.optimizer.lr, or set training.clip. "
         f"The last checkpoint in {out}, if there is one, is unharmed"

@@ -24,7 +24,15 @@ def only_file(source: Source) -> tuple[Path, dict[str, Tensor]]:
 
 
 def convolutions(path: Path, state: Mapping[str, Tensor], pattern: str, count: int, stride: int = 1) -> list[Tensor]:
-    """Weights of numbered convolutions, ``pattern`` with 0, stride, 2 stride, ...; four-dimensional."""
+    """Weights of numbered convolutions, ``pattern`` with 0, stride, 2 stride, ...; four-dimensional.
+
+    Args:
+        path: of the file, for errors.
+        state: its tensors.
+        pattern: a name with ``{}`` for the number.
+        count: how many.
+        stride: between two numbers.
+    """
     names = [pattern.format(stride * i) for i in range(count)]
     for name in names:
         if name not in state or state[name].ndim != 4:
