@@ -113,7 +113,7 @@ def train(
         resume: go on from the newest state in that folder, if there is one.
         overwrite: begin anew, whatever model or run that folder holds.
         overrides: other values for keys of the recipe, the dots of a key's path written as two underscores:
-            ``training__steps=200`` (or ``**{"training.steps": 200}``). A mapping stands in place of all that the key
+            ``training__steps=200`` (or ``**{"training.steps": 200}``). A mapping replaces all that the key
             holds.
 
     Returns:
@@ -136,7 +136,7 @@ def train(
 
 
 def _assignment(key: str, value: Any) -> str:
-    """As the command line takes it: JSON is YAML."""
+    """An override as the command line takes it; its value is written as JSON, which is YAML."""
     try:
         return f"{key}={json.dumps(value, default=_path, allow_nan=False)}"
     except (TypeError, ValueError) as error:

@@ -29,7 +29,7 @@ __all__ = ["Plugin", "discover", "plugins", "registry"]
 
 @dataclass(frozen=True)
 class Plugin:
-    """What became of one entry point.
+    """A plugin's entry point, and whether it could be loaded.
 
     Attributes:
         name: the entry point's.

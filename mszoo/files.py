@@ -1,4 +1,4 @@
-"""Files: another's are read within bounds, one's own are replaced whole or not at all."""
+"""Files: strangers' are read up to a limit of size, our own are replaced whole or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_plain(path: Path) -> os.stat_result:
 
 
 def read_text(path: Path, largest: int = _LARGEST_TEXT) -> str:
-    """A file that somebody else may have written, as text.
+    """The text of a file that may be a stranger's.
 
     Raises:
         OSError: there is none to read.

@@ -1,4 +1,4 @@
-"""Somebody else's code is imported: what it prints is kept, what it changes in this process is put back."""
+"""Import other people's code: its output is caught, and process-wide settings that it changes are restored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Caught", "isolated"]
 
 @dataclass
 class Caught:
-    """What an import did beside importing.
+    """Side effects of an import.
 
     Attributes:
         seconds: how long it took.
@@ -29,7 +29,7 @@ class Caught:
     restored: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
-        """One line for each thing that was caught; an import that takes a second or more is told too."""
+        """One line for each thing that was caught; an import that takes a second or more is one of them."""
         found = [f"changed {setting}; put back" for setting in self.restored]
         if self.printed.strip():
             found.append(f"printed {self.printed.strip()[:60]!r} on import; not shown")
@@ -62,7 +62,7 @@ _FRESH = {"torch's default dtype": "float32", "torch's gradient mode": True, "to
 
 
 def _settings() -> dict[str, _Setting]:
-    """How to read and to write what a module has no business to change."""
+    """How to read and restore each setting that a module must not change."""
     found: dict[str, _Setting] = {"the working directory": (os.getcwd, os.chdir)}
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "set_default_dtype"):

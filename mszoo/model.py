@@ -197,7 +197,7 @@ class MultiScaleModel(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What its networks compute in. Images of another floating-point type are converted to it, and answers back."""
+        """The type in which its networks compute. Images of other floating-point types are converted to it and back."""
         heads = [head for head in self.scales if not getattr(head.conditioner, "converts", False)]
         found = [p.dtype for head in heads for p in head.parameters() if p.is_floating_point()]
         return max(found, key=lambda dtype: torch.finfo(dtype).bits, default=torch.float32)

@@ -15,7 +15,7 @@ from mszoo.errors import OptionsError, suggest
 __all__ = ["options_model", "validate"]
 
 _Schema = typing.TypeVar("_Schema", bound=pydantic.BaseModel)
-_MOST_FAULTS = 100  # that are told at once
+_MOST_FAULTS = 100  # that are reported at once
 
 
 def validate(model: type[_Schema], values: Any, owner: str) -> _Schema:

@@ -1,4 +1,4 @@
-"""What can be named in a recipe: kinds, names, and how to build what they stand for.
+"""The components that a recipe can name, by kind and name, and how to build them.
 
 A component is announced by a *lazy* :class:`Spec` (kind, name, ``"module:Class"``, one line), so that listing
 what there is imports none of it. The class is imported when the component is first created.
@@ -44,7 +44,7 @@ BASES: Mapping[str, str] = {
     "importer": "mszoo.importers:Importer",
 }
 
-# Names that our own plugins provide, for who has not installed them.
+# Names that our own plugins provide: an error names the plugin to install.
 PROVIDERS: Mapping[tuple[str, str], str] = {
     ("basis", "learned/lattice"): "mszoo-learned-basis",
     ("objective", "learned/likelihood"): "mszoo-learned-basis",
@@ -98,7 +98,7 @@ class Spec:
         return self.load_watched()[0]
 
     def load_watched(self) -> tuple[type, Caught]:
-        """Import and return the class, and what else its import did (a setting that it changed is put back).
+        """Import and return the class, and the side effects of its import (settings that it changed are restored).
 
         Raises:
             MszooError: the import failed, or it is no class of its kind; the distribution is named.

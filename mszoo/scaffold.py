@@ -1,4 +1,4 @@
-"""The skeleton of a plugin: a distribution of its own, whose tests pass before a line of it is changed."""
+"""The skeleton of a plugin: a distribution with tests that pass from the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that a stranger may have written: names, descriptions, paths."""
+"""Text that may come from a stranger: names, descriptions, paths."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["one_line", "printable"]
 
 
 def printable(text: str) -> str:
-    """The text with a question mark for whatever steers a terminal or belongs to no encoding; lines are kept."""
+    """The text with question marks for control characters and unpaired surrogates; line breaks are kept."""
     return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
 
 

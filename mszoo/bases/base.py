@@ -28,7 +28,7 @@ class Basis(nn.Module, ABC):
     @property
     @abstractmethod
     def taps(self) -> int:
-        """Length of the filters: how far one coefficient reaches."""
+        """Length of the filters, in pixels: the side of the square that one coefficient depends on."""
 
     @abstractmethod
     def analyze(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -131,7 +131,7 @@ def _every_second(x: Tensor, dim: int, phase: int) -> Tensor:
 
 
 def _wrap(x: Tensor, dim: int, before: int, after: int) -> Tensor:
-    """Extend periodically, as many periods as it takes."""
+    """Extend periodically, by several periods if need be."""
     size = x.shape[dim]
     if before == after == 0:
         return x
@@ -141,5 +141,5 @@ def _wrap(x: Tensor, dim: int, before: int, after: int) -> Tensor:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """At least float32, in which sums of many terms are taken."""
+    """The type for sums of many terms: float32 or wider."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""Where a checkpoint says its components come from: told to the user as a claim, never acted upon."""
+"""Where a checkpoint says its components come from. Shown to the user as a claim, and used for nothing else."""
 
 from __future__ import annotations
 

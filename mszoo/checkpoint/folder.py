@@ -45,7 +45,7 @@ def write(
     tensors: Mapping[str, Tensor],
     beside: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a checkpoint; an older one in the same folder is replaced, with its evaluation, never seen half-written.
+    """Write a checkpoint. It replaces an older one and its evaluation; readers never see half of it.
 
     Args:
         folder: made if it is not there.
@@ -54,7 +54,7 @@ def write(
         beside: text of further files, by name (``recipe.yaml``, ``README.md``).
 
     Raises:
-        CheckpointError: a file stands where the folder should be.
+        CheckpointError: there is a file of the folder's name.
     """
     import safetensors.torch
 
@@ -73,7 +73,7 @@ def write(
                 file.flush()
                 os.fsync(file.fileno())
         if not all(_holds(folder / name, text) for name, text in texts.items()):
-            # weights of one model must never stand beside the config or recipe of another
+            # a folder must never hold the weights of one model and the config or recipe of another
             (folder / CONFIG).unlink(missing_ok=True)
         (folder / EVALUATION).unlink(missing_ok=True)  # what was measured of other weights
         for name, part in parts.items():

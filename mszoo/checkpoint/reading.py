@@ -1,4 +1,4 @@
-"""From a checkpoint folder to a model. The folder may be anyone's: nothing in it is run, nor believed.
+"""Read a model from a checkpoint folder. The folder may be a stranger's: nothing in it is run, all of it is checked.
 
 What a configuration asks for is built without memory first, and held against the tensors that are really there.
 """
@@ -37,7 +37,7 @@ _LONGEST = 2000  # characters of a message, which quotes what a stranger wrote
 
 
 class _TooLargeError(RuntimeError):
-    """A model that is larger than it may be; no :class:`MszooError`, which would count as the fault of one part."""
+    """The model is too large. Not an :class:`MszooError`, which would be reported as a fault of one part."""
 
 
 def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiScaleModel:
@@ -135,7 +135,7 @@ class _WithoutDraws(TorchFunctionMode):
 
 
 def _bounded(shapes: Mapping[str, tuple[int, ...]]) -> Callable[[dict[str, Any]], MultiScaleModel]:
-    """Builds what could not be built without memory, with little more of it than the tensors of the file take."""
+    """Builds a model that cannot be built without memory, in little more memory than the file's tensors take."""
 
     def build(config: dict[str, Any]) -> MultiScaleModel:
         try:

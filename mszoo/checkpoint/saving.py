@@ -23,7 +23,7 @@ def save_model(model: MultiScaleModel, folder: str | Path, beside: Mapping[str, 
 
     Raises:
         UnsupportedError: a part that was built directly, which no configuration can name.
-        CheckpointError: a file stands where the folder should be.
+        CheckpointError: there is a file of the folder's name.
     """
     config = {
         "library_name": "mszoo",

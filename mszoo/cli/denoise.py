@@ -50,7 +50,7 @@ def denoise(
     noise = None if add_noise is None else number(add_noise, "--add-noise")
     level = number(sigma, "--sigma") if sigma is not None else noise
     limits = None if values is None else value_range(values)
-    todo = plan(paths[:-1], paths[-1], Existing.told(overwrite, skip_existing))
+    todo = plan(paths[:-1], paths[-1], Existing.of(overwrite, skip_existing))
     if len(todo.jobs) == 1:
         open_picture(todo.jobs[0].source)
 
@@ -92,13 +92,13 @@ def denoise(
 
 @dataclass
 class _Work:
-    """Denoise a file, all its pages; what is kept and what is not is said after its name.
+    """Denoise all pages of a file, and print after its name what of the file was kept and what was not.
 
     Attributes:
         channels: of the model.
         margin: how far the model reaches, a multiple of its unit; None: over the whole image.
         unit: what the model's sides are multiples of.
-        clean: denoises (1, C, H, W); told each tile.
+        clean: denoises (1, C, H, W); it is given a function to call at each tile.
         spoil: adds noise; None: the files are noisy.
         scale: the stored values of black and white; None: those of the files' types.
         quality: of JPEG and WebP.
@@ -160,7 +160,7 @@ class _Work:
         return (result.mean(1) if grey else result[0]).numpy()
 
     def _in_bands(self, page: Any, scale: Any, where: str) -> Any:
-        """A page, some rows at a time; as many around them are seen as the model reaches."""
+        """Denoise a page in bands of rows, each with as many rows around it as the model reaches."""
         import numpy as np
         import torch
 

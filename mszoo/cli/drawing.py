@@ -40,7 +40,7 @@ class Opened:
         return x.expand(channels if len(x) == 1 else -1, -1, -1)[None]
 
     def write(self, images: Any, path: Path, quality: int) -> list[str]:
-        """Write a batch as :meth:`batch` gives it, as deep as the file was; what the format cannot hold is returned."""
+        """Write a batch of :meth:`batch` with the file's depth; returns what the format cannot hold."""
         from mszoo.pictures.writing import write_picture
 
         x = images.flatten(0, 1)
@@ -59,7 +59,7 @@ class Opened:
 
 
 def open_page(path: Path) -> Opened:
-    """The first page of an image file; of several, that is told."""
+    """The first page of an image file, with a warning if there are more."""
     from mszoo.pictures.reading import open_picture
 
     picture = open_picture(path)
@@ -74,7 +74,7 @@ def open_page(path: Path) -> Opened:
 
 def proceed(sources: list[Path], out: Path, overwrite: bool, skip: bool) -> bool:
     """Whether there is anything to do; raises if a source is missing, or the target may not be written."""
-    existing = Existing.told(overwrite, skip)
+    existing = Existing.of(overwrite, skip)
     for source in sources:
         check_source(source)
     check_targets(sources, [out], existing)
@@ -94,6 +94,6 @@ def schedule(base: Any, **given: float | None) -> Any:
 
 @contextmanager
 def ascending() -> Iterator[Any]:
-    """A status line that tells scale, step and the largest noise level left."""
+    """A status line with the scale, the step and the largest noise level left."""
     with errors.status("starting") as status:
         yield lambda j, k, y, sigma: status.update(f"scale {j}, step {k}: noise {sigma.max().item():.4f}")

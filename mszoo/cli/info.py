@@ -24,9 +24,9 @@ def info(
     config = loaded.config()
     console.print(f"[bold]{plain(model)}[/]  {plain(recipe_key(folder, 'description'))}")
     basis = f"{config['basis']['name']} basis, {loaded.levels} levels" if loaded.levels else "no basis"
-    told = "blind" if loaded.blind else "needs sigma"
+    needs = "blind" if loaded.blind else "needs sigma"
     total = sum(p.numel() for p in loaded.parameters())
-    console.print(f"{loaded.channels} channel(s), {basis}, {told}, {total:,} parameters")
+    console.print(f"{loaded.channels} channel(s), {basis}, {needs}, {total:,} parameters")
     rows = table(*COLUMNS)
     for scale in loaded.summary():
         rows.add_row(*map(plain, scale.cells))

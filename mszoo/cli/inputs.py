@@ -1,4 +1,4 @@
-"""What a verb was given, checked before torch is loaded: that takes seconds, and a mistyped name none.
+"""Checks of a verb's arguments without torch: a mistyped name is reported before torch's seconds of loading.
 
 Each check returns what it was given, so that it serves as the callback of an option or an argument.
 """

@@ -46,7 +46,7 @@ def log_prob(
     """How probable images are: log p in dB per dimension, and bits per dimension, most probable first.
 
     Bits per dimension are those of the density at the 8-bit values, no bound on a code length. Images too small for
-    the model are named and skipped; those without a finite log p are named and stand last, in the table only.
+    the model are named and skipped; those without a finite log p are named, and are the last rows of the table.
     """
     there = [path for path in images if _is_there(path)]
     if not there:
@@ -57,7 +57,7 @@ def log_prob(
     from mszoo.evaluation.tables import import_pyarrow
 
     if format is Format.parquet:
-        import_pyarrow()  # whatever hinders writing is said before the measuring
+        import_pyarrow()  # fail before the measuring if the table cannot be written
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     loaded = mszoo.load(model, device)
@@ -100,7 +100,7 @@ def log_prob(
 
 
 def _is_there(path: str) -> bool:
-    """Whether anything is; if not, that is said."""
+    """Whether there are images of that name; if not, print an error."""
     try:
         check_images(path)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""What every verb prints with: consoles and tables. Nothing that is printed, or cannot be, ends a command."""
+"""Consoles and tables for every verb. No text, and no output that cannot be written to, ends a command."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ __all__ = [
 
 
 class _Console(Console):
-    """One whose text steers no terminal, and which falls silent when there is nobody to read it."""
+    """A console that prints no control characters, and is silent once its output is closed."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """A string as it is printed: it may quote what a stranger wrote into a file."""
+        """Text without control characters: it may quote a stranger's file."""
         return super().render_str(printable(text), **options)
 
     def __exit__(self, *exception: Any) -> None:
-        """Write what was printed, if that is possible: all that a console writes, also a bar, it writes here."""
+        """Write what was printed (all output passes through here, progress bars too); ignore a full disk."""
         try:
             super().__exit__(*exception)
         except OSError:  # a full disk, say; a broken pipe comes to `on_broken_pipe`
             self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
-        """Say nothing from now on; the work goes on."""
+        """Print nothing from now on, and let the command go on."""
         self.quiet = True
-        with suppress(OSError, ValueError):  # what Python holds back must not fail when the process ends
+        with suppress(OSError, ValueError):  # or else Python fails to flush its buffer at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
@@ -66,7 +66,7 @@ def escape_unknown() -> None:
 
 
 def plain(text: object) -> str:
-    """A name, a path or a description, to stand in a line or a cell: one line, and no markup."""
+    """A name, a path or a description for a line or a cell: on one line, without markup."""
     return escape(one_line(str(text)))
 
 

@@ -42,7 +42,7 @@ def sample(
         raise MszooError(
             f"--count: {count:,} images of {size} are drawn at once, and have more than {_MOST_PIXELS:,} pixels"
         )
-    existing = Existing.told(overwrite, skip_existing)
+    existing = Existing.of(overwrite, skip_existing)
     targets = [out / f"{i}.png" for i in range(count)] + [out / "sheet.png"] * (count > 1)
     check_targets([], targets, existing)
 

@@ -118,7 +118,7 @@ def make_operator(
     factor: int,
     seed: int,
 ) -> Any:
-    """The measurement that the command line asks for, of images (C, H, W); ``known`` is the mask of inpainting."""
+    """The operator that the command line asks for, for images (C, H, W); ``known`` is the mask for inpainting."""
     import torch
 
     from mszoo.inference import Blur, Inpainting, RandomProjections, SuperResolution

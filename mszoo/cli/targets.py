@@ -1,4 +1,4 @@
-"""Where results go: never onto an original, and onto what is there only when told. All is checked before the work."""
+"""Where results go: never onto an original, onto other files only with ``--overwrite``. All is checked first."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Existing", "Job", "Plan", "check_source", "check_targets", "plan"]
 
 
 class Existing(Enum):
-    """What becomes of a target that is there already."""
+    """What to do with a target that exists."""
 
     refuse = "refuse"
     overwrite = "overwrite"
     skip = "skip"
 
     @classmethod
-    def told(cls, overwrite: bool, skip: bool) -> Existing:
+    def of(cls, overwrite: bool, skip: bool) -> Existing:
         """By the options ``--overwrite`` and ``--skip-existing``."""
         if overwrite and skip:
             raise MszooError("--overwrite and --skip-existing exclude each other")
@@ -33,7 +33,7 @@ class Existing(Enum):
 
 @dataclass(frozen=True)
 class Job:
-    """One image of many: its number among all sources (whatever is skipped), its file, and where its result goes."""
+    """One image: its number among all sources, skipped ones included, its file, and the file of its result."""
 
     index: int
     source: Path

@@ -45,7 +45,7 @@ class Conditioner(nn.Module, ABC):
     @property
     @abstractmethod
     def receptive_field(self) -> int | None:
-        """Side, in coefficients, of the square an output depends on; None: the whole image."""
+        """Side, in coefficients, of the square that one output depends on; None: the whole image."""
 
     @abstractmethod
     def forward(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:

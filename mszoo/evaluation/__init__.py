@@ -1,4 +1,4 @@
-"""Evaluation: what a model is worth, in numbers anyone can measure again."""
+"""Evaluation: how good a model is, in numbers that anyone can measure again."""
 
 from mszoo.evaluation.comparison import ComparisonRow, comparison
 from mszoo.evaluation.denoising import PsnrRow, psnr, psnr_curve, psnr_of

@@ -55,7 +55,7 @@ def psnr_curve(
     """Add white noise to each image, denoise it, and average the per-image PSNR.
 
     Args:
-        model: in eval mode; told sigma unless it is blind.
+        model: in eval mode; it is given sigma unless it is blind.
         images: (C, H, W) each, of any size.
         sigmas: noise levels; a row is given for each as soon as it is measured.
         seed: the noise of image i depends on (seed, i) alone, and is scaled by sigma.

@@ -25,7 +25,7 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model is worth on one data set.
+    """How good a model is on one data set.
 
     Attributes:
         psnr: of its estimates, for each noise level.

@@ -34,7 +34,7 @@ def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
 
 
 def label(text: str) -> str:
-    """A name as it stands in a legend or title: one line, no mathematics, never hidden."""
+    """A name for a legend or title: on one line, not read as mathematics, and shown also if it begins with ``_``."""
     return " " * text.startswith("_") + one_line(text).replace("$", r"\$")
 
 

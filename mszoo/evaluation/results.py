@@ -42,7 +42,7 @@ class Result:
 
     @property
     def subject(self) -> tuple[str, int]:
-        """What it tells of: a newer result of the same subject replaces it."""
+        """What was measured: a newer result of the same subject replaces it."""
         return self.data, self.views
 
 
@@ -64,7 +64,7 @@ class Likelihood:
 
     @property
     def subject(self) -> str:
-        """What it tells of: a newer result of the same subject replaces it."""
+        """What was measured: a newer result of the same subject replaces it."""
         return self.data
 
 

@@ -51,7 +51,7 @@ def write_parquet(rows: Sequence[DataclassInstance], path: Path) -> None:
 
 
 def _values(row: DataclassInstance) -> dict[str, Any]:
-    r"""Bytes of a file name that no encoding knows stand as ``\udce9``: a table is UTF-8."""
+    r"""Values for a UTF-8 table: bytes of a file name that are not UTF-8 are written as ``\udce9``."""
     values = asdict(row).items()
     return {k: v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for k, v in values}
 

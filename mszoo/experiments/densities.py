@@ -1,4 +1,4 @@
-r"""Densities of images whose noisy versions have a known density as well: what a learned energy can be held against.
+r"""Densities known in closed form, with noise of any level: learned energies are compared with them.
 
 For each, :math:`U(y, t) = -\log p(y \mid t)` is exact in nats, for y = x + sqrt(t) z at every t >= 0.
 """

@@ -1,4 +1,4 @@
-r"""How many dimensions an image has room in, at each scale of noise (paper B).
+r"""The effective dimensionality of images at each level of noise (paper B).
 
 .. math:: d_{\mathrm{eff}}(x, t) = \frac{E_z \lVert x - \mathrm{denoise}(x + \sqrt t z, t) \rVert^2}{t}
 

@@ -1,4 +1,4 @@
-"""The distribution of log p over images, the least and the most probable, and images that are none (paper B)."""
+"""The distribution of log p over photographs, the least and most probable, and other images (paper B)."""
 
 from __future__ import annotations
 

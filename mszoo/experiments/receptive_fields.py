@@ -1,4 +1,4 @@
-"""Paper A's point: multi-scale, a small receptive field suffices. PSNR against the field, for a set of models."""
+"""PSNR against the receptive field (paper A: a multi-scale model needs only a small one)."""
 
 from __future__ import annotations
 

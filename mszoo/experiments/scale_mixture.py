@@ -135,7 +135,7 @@ def train(
 
 @torch.no_grad()
 def normalize(energy: RadialEnergy, t: float = 100.0, draws: int = 4096) -> float:
-    """The constant in nats that normalizes the energy: paper B's d/2 log(2 pi e (t + v)) - E U at a large t.
+    """The constant in nats that normalizes the energy: d/2 log(2 pi e (t + v)) - E U at a large t, as in paper B.
 
     v is the variance of the data, of which the noisy data are taken to be a Gaussian.
 

@@ -67,7 +67,7 @@ def changes(
 
 
 def sparsity(image: Tensor, levels: int = 6) -> float:
-    """Of an image (C, H, W), in (0, 1]: of its Haar details on at most ``levels`` levels; a constant image has 1."""
+    """Sparsity of an image's (C, H, W) Haar details on at most ``levels`` levels, in (0, 1]; 1 for a constant image."""
     haar, low, details = registry().create("basis", "haar"), image[None], []
     while len(details) < levels and not any(side % 2 for side in low.shape[-2:]):
         low, detail = haar.analyze(low)

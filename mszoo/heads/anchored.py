@@ -78,7 +78,7 @@ class AnchoredEnergy(EnergyHead):
 
     @property
     def levels(self) -> int:
-        """How often the bands split the image, at most."""
+        """The largest number of times that the bands split the image."""
         return len(self.detail_variance)
 
     @torch.no_grad()

@@ -29,7 +29,7 @@ _NUMBERS_AT_ONCE = 2**18
 
 @dataclass(frozen=True)
 class Constant:
-    """What is added to an energy, for one size of image.
+    """The constant to add to an energy of images of one size.
 
     Attributes:
         size: channels, height and width.

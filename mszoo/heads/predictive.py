@@ -76,7 +76,7 @@ class PredictiveEnergy(EnergyHead):
 
     @property
     def receptive_field(self) -> int | None:
-        """As of any energy; means and variances see further in the coarser image, by the predictor's field."""
+        """As for any energy; in the coarser image it is larger, by the predictor's field."""
         field = super().receptive_field
         return None if field is None or self.predictor is None else field + 2 * (self.predictor.receptive_field - 1)
 

@@ -1,4 +1,4 @@
-"""The client's own cache of downloads, which users share with all its other programs: looked into with no network.
+"""The Hub client's cache, shared with all other programs that use it; read here without a network.
 
 ``models--owner--name/refs/REVISION`` holds a commit, ``snapshots/COMMIT/`` its files; they link to ``blobs/``, named by
 the checksum that the Hub gave for them.
@@ -33,7 +33,7 @@ def find_cached(repo_id: str, revision: str | None) -> Path | None:
 
 
 def remember(repo_id: str, revision: str, commit: str) -> None:
-    """Let a branch or a tag mean a commit from now on. Done last: until then an older snapshot serves.
+    """Record that a branch or tag is now at a commit. Done last: until then the older snapshot is used.
 
     Args:
         repo_id: owner/name.

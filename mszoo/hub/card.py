@@ -114,7 +114,7 @@ def eval_results(facts: Facts) -> dict[str, str]:
 
 
 class _Number(NamedTuple):
-    """One measurement: of what, called what by a machine and to a reader, and how it was made."""
+    """One measurement: its data set, its names for programs and for readers, its value, and the command behind it."""
 
     data: str
     metric: str

@@ -1,4 +1,4 @@
-"""Calls to the Hub through its own client: patient where the client is not, and faults in one sentence.
+"""Calls to the Hub through its own client, repeated where the client would give up; each fault in one sentence.
 
 The client retries listings, downloads and uploads by itself; it does not retry what makes a repository, a tag or a
 commit, or what asks for a repository's state: those go through :func:`patiently`. Tokens are the client's business
@@ -50,7 +50,7 @@ _DISK = {
 
 
 def api() -> HfApi:
-    """The client, made anew so that its settings are today's."""
+    """A new client, which reads the current settings."""
     return HfApi(library_name="mszoo", library_version=__version__)
 
 

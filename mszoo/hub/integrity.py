@@ -25,7 +25,7 @@ _NOTES = ".mszoo-verified.json"
 
 
 class IntegrityError(HubError):
-    """Bytes that are not those on record."""
+    """A file whose bytes differ from the record."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _digest(file: BinaryIO, size: int, like: str) -> str:
 
 
 def _record_of(path: Path) -> Record | None:
-    """The record that the cache itself keeps: a blob's name is the checksum that the Hub gave. None: no such name."""
+    """The record that the cache keeps: a blob's name is the Hub's checksum. None: the name is no checksum."""
     name = path.resolve().name
     if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name):
         return Record(name, "the Hub's record")
@@ -67,7 +67,7 @@ def _record_of(path: Path) -> Record | None:
 
 
 def verify(folder: Path, names: list[str], records: Mapping[str, Record]) -> None:
-    """Hold files of a snapshot against their records, those that were not found good before.
+    """Compare the files of a snapshot with their records, unless they were found good before.
 
     Args:
         folder: the snapshot.
@@ -83,7 +83,7 @@ def verify(folder: Path, names: list[str], records: Mapping[str, Record]) -> Non
         path = folder / name
         record = records.get(name) or _record_of(path)
         state = path.stat()
-        key = f"{folder.name}/{name}"  # not its blob: where links cannot be made there is none
+        key = f"{folder.name}/{name}"  # not the blob's name: systems without links have no blobs
         if record is None:
             known = notes.get(key, [None, None, None])[2]
             record = Record(known, "the Hub's record") if isinstance(known, str) else None

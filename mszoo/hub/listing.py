@@ -24,7 +24,7 @@ _LONGEST_LINE, _MOST_WORDS = 300, 4
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One model. What a repository says of itself is its owner's claim.
+    """One model. All text from a repository is its owner's claim.
 
     Attributes:
         name: that :func:`mszoo.load` takes.
@@ -145,10 +145,10 @@ def _list(value: Any) -> list[Any]:
 
 
 def _number(value: Any) -> int | None:
-    """A count that can be true."""
+    """A count as the Hub gave it, if it is a possible one."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**50 else None
 
 
 def _line(value: Any) -> str:
-    """What an owner wrote, as one line that can be printed; nothing for what is no text."""
+    """An owner's text as one printable line; empty if it is not text."""
     return one_line(" ".join(value.split()))[:_LONGEST_LINE] if isinstance(value, str) else ""

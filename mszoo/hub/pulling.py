@@ -28,7 +28,7 @@ _HEADER = 2**24  # bytes of a safetensors file that are no tensors
 
 
 def fetch(name: HubName, pin: Pin | None = None) -> Path:
-    """The folder of a model of the Hub: what the cache holds if it holds it, else downloaded.
+    """The folder of a model of the Hub: from the cache if it is there, else downloaded.
 
     A warm cache makes no request at all, so a branch is what it was when it was last pulled.
 
@@ -43,7 +43,7 @@ def fetch(name: HubName, pin: Pin | None = None) -> Path:
 
 
 def download(name: HubName, pin: Pin | None = None) -> Path:
-    """Ask the Hub what a revision is now, fetch what is missing of it, and compare checksums; the snapshot's folder.
+    """Fetch the newest state of a revision, as far as it is missing, and compare checksums; returns the folder.
 
     A file with wrong bytes, in the cache or on its way, is fetched once more. A branch or tag means the new commit
     only when all is there: until then the cache serves the old one.
@@ -120,7 +120,7 @@ def _check_weights(repo_id: str, folder: Path, size: int) -> None:
     """Refuse weights much larger than the configured model before they are fetched."""
     try:
         shapes = expected_shapes(read_config(folder)["model"])
-    except MszooError:  # a plugin is missing, or worse: whoever loads it is told; fetching does no harm
+    except MszooError:  # a plugin is missing, or worse: loading reports it, and fetching does no harm
         return
     if shapes is None:
         return

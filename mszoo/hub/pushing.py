@@ -43,7 +43,7 @@ class Pushed:
 
 
 def publication(folder: Path, repo_id: str, unmeasured: bool = False) -> dict[str, bytes]:
-    """The files of a published model, by their path in the repository; nothing else of the folder travels.
+    """The files of a published model, by their path in the repository; no other file of the folder is published.
 
     Args:
         folder: a checkpoint, or a packaged model's.
@@ -171,7 +171,7 @@ def _text(path: Path) -> str:
 
 
 def _least_recipe(model: MultiScaleModel, repo_id: str) -> str:
-    """A recipe that says what the model is, and nothing of a training that nobody recorded."""
+    """A recipe with the model's configuration only: how it was trained is not known."""
     import yaml
 
     values = {"name": repo_id.split("/")[-1], "model": model.config()}
@@ -183,7 +183,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _differences(there: ModelInfo, files: Mapping[str, bytes]) -> tuple[list[str], list[str]]:
-    """Files that the repository lacks or has otherwise, and results of earlier measurements that are no more."""
+    """Files that are new or different, and results of earlier measurements to be removed."""
     known, present = records(there), {f.rfilename for f in there.siblings or ()}
 
     gone = sorted(name for name in present if name.startswith(_RESULTS) and name not in files)
@@ -191,7 +191,7 @@ def _differences(there: ModelInfo, files: Mapping[str, bytes]) -> tuple[list[str
 
 
 def _commit_once(repo_id: str, branch: str, before: ModelInfo, files: Mapping[str, bytes]) -> tuple[str, list[str]]:
-    """The commit that holds the files, and what it changed. A commit whose answer was lost is found, not made again."""
+    """The commit with the files, and what it changed. A commit whose answer was lost is found, not repeated."""
     changed, gone = _differences(before, files)
     if not changed and not gone:
         return str(before.sha), []

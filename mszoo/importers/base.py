@@ -16,7 +16,7 @@ from mszoo.registry import Part
 
 __all__ = ["Importer", "Source", "find_state"]
 
-# Where training programs put the weights among what else they keep.
+# Keys under which training programs save the weights.
 _KEYS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "network", "net")
 
 
@@ -67,7 +67,7 @@ class Source:
 
 
 def find_state(content: Any) -> dict[str, Tensor] | None:
-    """The state dict in what a file holds: it itself, or under a usual key, there perhaps the only one of a list."""
+    """The state dict in a file's content: all of it, or what is under a usual key (there perhaps in a list of one)."""
     for _ in range(3):
         if isinstance(content, list) and len(content) == 1:
             content = content[0]
@@ -85,8 +85,8 @@ class Importer(ABC):
     Keyword arguments of the constructor are options of ``mszoo convert --option name=value``.
 
     Attributes:
-        license: what the published checkpoints of this layout may be used for, where that is less than any purpose; a
-            user is told.
+        license: what the published checkpoints of this layout may be used for, where that is less than any purpose; it is
+            shown to the user.
     """
 
     part: Part
@@ -109,4 +109,4 @@ class Importer(ABC):
 
     @abstractmethod
     def write_example(self, folder: Path) -> list[Path]:
-        """Write a small checkpoint of this layout, weights as you like; its files. For :mod:`mszoo.testing`."""
+        """Write a small checkpoint of this layout with any weights, for :mod:`mszoo.testing`; returns its files."""

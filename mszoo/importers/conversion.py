@@ -1,4 +1,4 @@
-"""Which importer a file is for, and what comes of it."""
+"""Find the importer for a file, and convert it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 4  # tensors of an unknown file
 
 @dataclass(frozen=True)
 class Conversion:
-    """What came of a checkpoint.
+    """A converted checkpoint.
 
     Attributes:
         model: in eval mode.
@@ -55,7 +55,7 @@ def convert(*files: str | Path, importer: str | None = None, **options: Any) -> 
 
 
 def import_files(paths: Sequence[Path], importer: str | None = None, **options: Any) -> Conversion:
-    """As :func:`convert`, with what else is to be said.
+    """The same as :func:`convert`, with the importer's name, refused objects and license.
 
     Args:
         paths: files, or a folder.

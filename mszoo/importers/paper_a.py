@@ -28,7 +28,7 @@ _NORM = re.compile(r"BN_layers\.(\d+)\.(running_sd|gammas)\Z")
 class PaperA(Importer):
     """One file: a pixel-domain model. Several: a low-pass model and conditional ones, the conditional finest first.
 
-    Which file is the low-pass model is told by its shapes.
+    The shapes of its tensors show which file is the low-pass model.
 
     Args:
         basis: the wavelet basis that several were trained on.

@@ -66,7 +66,7 @@ _COMPUTED = {
 # ... and the authors' defaults of the size, and of the one option above whose default is not the paper's
 _DEPTHS = ("num_layers_encoder_block", "num_layers_mid_block", "num_layers_decoder_block")
 _DEFAULTS = {"num_scales": 3, "base_width": 64, **dict.fromkeys(_DEPTHS, 2), "group_size": 8}
-# what else in args.json changes the network or its denoiser, where it is set
+# further values in args.json that change the network or its denoiser if they are set
 _REFUSED_ARGS = {
     "embed_noise_level_in_range": "the range of its noise embedding is that of its noise levels, and ours is 1 to 100",
     "noise_covariance": "its noise is coloured, and ours is white",
@@ -135,7 +135,7 @@ class PaperB(Importer):
 
 
 def _file(source: Source) -> Path:
-    """Of the one path."""
+    """The weights' file and ``args.json`` of the one path."""
     path = source.paths[0]
     return path / "model.pth.tar" if path.is_dir() else path
 

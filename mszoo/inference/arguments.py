@@ -1,4 +1,4 @@
-"""What the functions of this room check of their arguments, before any work is done."""
+"""Checks of arguments, made before any work is done."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_whole(owner: str, **numbers: object) -> None:
 
 
 def without_derivative(argument: str, instead: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """A function that keeps no graph for a derivative, and says so where one is asked for.
+    """Decorate a function that has no derivative: it raises an error where one is asked for.
 
     Under ``no_grad`` alone a derivative would be missing from a sum, or 0 under :func:`torch.func.grad`, with no word.
 

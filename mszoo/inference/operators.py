@@ -1,4 +1,4 @@
-r"""Linear measurements of images: m = A x, with what solving for x needs of A.
+r"""Linear measurements of images, m = A x: A, its adjoint and its pseudo-inverse.
 
 Paper A writes the measurement as :math:`m = M^T x` with orthonormal columns, :math:`M^T M = 1`. Here
 :meth:`Operator.forward` is :math:`M^T` and :meth:`Operator.pseudo_inverse` is :math:`M`; for a measurement that is not

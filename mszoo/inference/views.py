@@ -1,4 +1,4 @@
-"""An image seen from several sides: averaging over them takes away what the wavelet grid and the network's axes add.
+"""An image seen from several sides: averaging removes errors due to the wavelet grid and the axes.
 
 A multi-scale denoiser's error depends on where the grid of the wavelet transform begins. Averaged over the positions
 of the grid it is smaller (cycle spinning: Coifman, Donoho, *Translation-invariant de-noising*, 1995), with Haar's

@@ -1,4 +1,4 @@
-r"""Paper B's objectives: match the score, and with it the derivative in the noise level.
+r"""Paper B's objectives: match the score, and the derivative in the noise level too.
 
 With noisy coefficients :math:`y = x + \sqrt t\, z` of dimension d, and :math:`\log p` for the head's log density,
 

@@ -1,4 +1,4 @@
-"""Pickles that somebody else wrote: tensors, arrays and plain values are read of them, and nothing of them is run."""
+"""Read tensors, arrays and plain values from other people's pickles, and run nothing."""
 
 from mszoo.pickles.arrays import read_arrays
 from mszoo.pickles.machine import Contents, Refused

@@ -1,4 +1,4 @@
-"""Pickle's stack machine, without its power: it builds plain values, and stand-ins for everything else.
+"""Pickle's stack machine without its power to call code: it builds plain values, and placeholders for the rest.
 
 Python's own unpickler imports what a file names and calls it. This one knows a few names, given by its caller; any
 other becomes a :class:`Refused`, which takes what the file does to it and does nothing. Opcodes and the layout of
@@ -152,7 +152,7 @@ class Machine:
                 raise MalformedError(f"its opcode {name} is not read")
 
     def refuse(self, name: str) -> Refused:
-        """A stand-in for what is called so, whose name the caller will learn."""
+        """A placeholder for the object of this name, which is added to the refused ones."""
         name = name[:_LONGEST_NAME]
         name = name if name.isprintable() else ascii(name)
         if len(self._refused) < _MOST_NAMES:
@@ -213,7 +213,7 @@ class Machine:
             raise MalformedError(f"it sets items of a {type(target).__name__}")
 
     def _is_key(self, key: Any) -> bool:
-        """Whether a dictionary or a set takes it; a key that is no plain value is left out, and told."""
+        """Whether a dictionary or a set takes it; a key that is no plain value is left out and listed as refused."""
         # hashing a tuple that is nested a million times deep overflows the interpreter's own stack
         if isinstance(key, _KEYS) or (isinstance(key, tuple) and all(isinstance(k, _KEYS) for k in key)):
             return True

@@ -13,7 +13,7 @@ __all__ = ["read_mask"]
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """A mask from an image file: white is known, black is a hole; or, where it is transparent, a hole.
+    """A mask from an image file: white pixels are known; black or transparent ones are holes.
 
     Of an image with two values the larger is known, so that 0 and 1 serve as well as 0 and 255; of one with more
     values, what is above half of white. Transparency counts where the colour says nothing.

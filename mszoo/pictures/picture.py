@@ -1,4 +1,4 @@
-"""A picture of any depth, with transparency, and what a file says beside its pixels."""
+"""A picture of any depth, with transparency and metadata."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Page:
 
 @dataclass
 class Metadata:
-    """What a file says beside its pixels.
+    """A file's metadata.
 
     Attributes:
         icc: the colour profile.

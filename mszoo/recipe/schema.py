@@ -238,7 +238,7 @@ class PublicationConfig(_Strict):
     Attributes:
         license: of the weights, by its SPDX name.
         tags: to be found by on the Hub.
-        about: what the model is, and what stands behind it.
+        about: a paragraph on the model and its source.
         training: how it was trained: commands, time, machine.
         data_terms: of the training data: whose they are, and on what terms.
         avoid: what it must not be used for.

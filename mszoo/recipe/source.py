@@ -17,7 +17,7 @@ __all__ = ["KeyPath", "Source", "differences", "read_recipe"]
 
 KeyPath = tuple[str | int, ...]
 
-# A recipe may come with somebody else's model. Its bytes are few, and so is what its aliases stand for.
+# A recipe may come with somebody else's model. Its size is limited, and so is its size with aliases written out.
 _LARGEST, _MOST_VALUES, _LONGEST_NUMBER, _DEEPEST = 2**16, 20_000, 100, 100
 
 
@@ -76,7 +76,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 def _parse(text: str) -> tuple[yaml.Node | None, Any]:
-    """The nodes of a YAML text, and the values they stand for.
+    """The nodes of a YAML text, and their values.
 
     Raises:
         yaml.YAMLError: not YAML, a value that does not fit its tag, or aliases of aliases that stand for too much.
@@ -95,7 +95,7 @@ def _parse(text: str) -> tuple[yaml.Node | None, Any]:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node stands for, its aliases written out."""
+    """The number of values in a node when its aliases are written out."""
     if id(node) not in known:
         inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
         known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_size(part, known) for part in inner))
@@ -103,7 +103,7 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 class Source:
-    """A recipe as written: its values, and where each key stands.
+    """A recipe as written: its values, and the line of each key.
 
     Args:
         text: YAML.
@@ -187,7 +187,7 @@ class Source:
             model["detail"] = [_unshared(model["detail"]) for _ in range(model["levels"])]
 
     def place(self, path: KeyPath) -> str:
-        """Where a key stands, or the nearest key above it."""
+        """File and line of a key, or of the nearest key above it."""
         while path and path not in self._places:
             path = path[:-1]
         return self._places.get(path, f"{self.origin}:1")

@@ -159,7 +159,7 @@ def has_right_gradients(subject: Subject) -> None:
 
 
 def follows_its_device(subject: Subject) -> None:
-    """It works where it was moved to."""
+    """It works on the device it was moved to."""
 
     def run(device: str) -> Tensor:
         network = subject.make(1, 0)

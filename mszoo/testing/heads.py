@@ -107,7 +107,7 @@ def sums_in_float32_or_wider(subject: Subject) -> None:
 
 
 def works_where_gradients_are_off(subject: Subject) -> None:
-    """Under no_grad and inference_mode all of it gives what it gives elsewhere."""
+    """Its results are the same under no_grad and inference_mode."""
     head = _head(subject)
     y, t = _inputs(head)
     names = ["denoise", "score"] + (["energy", "time_score"] if isinstance(head, EnergyHead) else [])
@@ -134,7 +134,7 @@ def keeps_images_apart(subject: Subject) -> None:
 
 
 def follows_its_device(subject: Subject) -> None:
-    """It works where it was moved to."""
+    """It works on the device it was moved to."""
 
     def run(device: str) -> Tensor:
         head = _head(subject)

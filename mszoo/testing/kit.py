@@ -1,4 +1,4 @@
-"""What a check is, how checks are run, and what comes of it."""
+"""Checks of a contract: how they are written, run and reported."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Subject:
         return self._create(self.kind, self.name, self.options, *supplied)
 
     def network(self, channels: int = 1, cond_channels: int = 0) -> Conditioner:
-        """The network that a head is tried with."""
+        """The network under the head."""
         assert self.conditioner is not None
         options = dict(self.conditioner)
         return self._create("conditioner", options.pop("name"), options, channels, cond_channels)
@@ -184,7 +184,7 @@ def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
 
 
 def stays_on_device(run: Callable[[str], Tensor], where: str) -> None:
-    """What ``run`` computes on another device than the CPU is there too: the first GPU, or without one the meta device.
+    """Require that ``run(device)`` returns a tensor on that device: the first GPU, or without one the meta device.
 
     The meta device has shapes and no numbers, but refuses to mix its tensors with the CPU's as a GPU does.
     """

@@ -38,10 +38,10 @@ def same_on_two_processes(subject: Subject) -> None:
         timeout=300,
     )
     if done.returncode:
-        told = [
+        named = [
             line.partition("contract broken: ")[2] for line in done.stderr.splitlines() if "contract broken: " in line
         ]
-        lines = told or [line for line in done.stderr.splitlines() if "Error" in line] or ["the processes failed"]
+        lines = named or [line for line in done.stderr.splitlines() if "Error" in line] or ["the processes failed"]
         raise ContractError(lines[0])
 
 

@@ -74,7 +74,7 @@ class Batches:
 
     @property
     def together(self) -> int:
-        """How many images are computed at once."""
+        """Images in one forward pass."""
         return self._training.batch_size // (self._training.accumulate * self._processes)
 
     def first(self) -> Tensor:

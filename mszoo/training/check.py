@@ -134,7 +134,7 @@ def _scheduler(source: Source) -> None:
 
 
 def _scales(source: Source) -> list[KeyPath]:
-    """Where scales are written in a recipe whose model has faults."""
+    """The key paths of the scales in a recipe whose model has faults."""
     detail = _dig(source, "model", "detail")
     count = len(detail) if isinstance(detail, list) else 0
     written: list[KeyPath] = [("model", "detail", j) for j in range(count)]

@@ -1,4 +1,4 @@
-"""A run's folder: one process at a time trains into it, and it replaces nobody's model unasked."""
+"""A run's folder: one run at a time writes into it, and no model is replaced without ``overwrite``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mszoo.errors import TrainingError
 
 try:
     import fcntl
-except ImportError:  # Windows: there two runs in one folder are not told apart
+except ImportError:  # Windows: there two runs may write into one folder
     fcntl = None
 
 __all__ = ["check_free", "hold"]
@@ -73,7 +73,7 @@ def hold(out: Path, accelerator: Accelerator | None = None) -> Iterator[None]:
 
 
 def _lock(file: IO[str]) -> str | None:
-    """Lock an open file for this process, and write there who it is; or else who has locked it.
+    """Lock an open file and write this process's name into it; if it is locked, return the holder's name.
 
     A POSIX lock: children that are forked, such as those that read images, do not hold it.
     """

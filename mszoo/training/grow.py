@@ -55,7 +55,7 @@ def grow(model: MultiScaleModel, smaller: MultiScaleModel, name: str) -> None:
 
 
 def check_growth(smaller: dict[str, Any], larger: dict[str, Any], old: _Shapes, new: _Shapes, *, name: str) -> None:
-    """Hold two models' configurations and the shapes of their tensors against each other.
+    """Compare two models' configurations and the shapes of their tensors.
 
     Args:
         smaller, larger: configurations, as :meth:`MultiScaleModel.config` gives them.

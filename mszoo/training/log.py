@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar for people, ``metrics.jsonl`` for programs."""
+"""Reports of a run: a progress bar for people, ``metrics.jsonl`` for programs."""
 
 from __future__ import annotations
 

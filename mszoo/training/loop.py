@@ -42,7 +42,7 @@ def train(source: Source, out: Path, resume: bool = False, overwrite: bool = Fal
         RecipeError: the recipe has faults.
         TrainingError: the run cannot start (``out`` holds something else, or another process trains into it), its loss
             grows beyond hope or is no longer finite, or it cannot be saved.
-        Stopped: it was told to end (Ctrl-C, SIGTERM), and has saved its state.
+        Stopped: it was asked to end (Ctrl-C, SIGTERM), and has saved its state.
     """
     recipe, _ = check(source)
     accelerator = make_accelerator(recipe)

@@ -1,4 +1,4 @@
-"""What a model is worth while it is trained."""
+"""Measure a model while it is trained."""
 
 from __future__ import annotations
 

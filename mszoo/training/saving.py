@@ -1,4 +1,4 @@
-"""What is kept of a run: its model, settled and the same on every process, and the state that it goes on from."""
+"""Save a run: its model, the same on every process, and the state from which it continues."""
 
 from __future__ import annotations
 

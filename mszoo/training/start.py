@@ -1,4 +1,4 @@
-"""What a run is made of, and what it starts from: machine, images, weights, an earlier session of the same run."""
+"""Prepare a run: devices, images, model, and the weights or the saved state that it starts from."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def prepare(source: Source, recipe: Recipe, out: Path, accelerator: Accelerator,
 
 
 def make_accelerator(recipe: Recipe) -> Accelerator:
-    """Accelerate's view of the machine. Raises :class:`TrainingError` when the launcher meant another one."""
+    """Accelerate's devices and processes. Raises :class:`TrainingError` if they are not what the launcher asked for."""
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[recipe.training.precision]
     try:
         # as a plugin, the recipe's number is not overridden by the launcher's environment
@@ -228,7 +228,7 @@ def _misfits(batches: Batches, unit: int) -> Iterator[str]:
 
 
 def rehearse(source: Source) -> tuple[Recipe, MultiScaleModel]:
-    """Find whatever would end a run at its start: check the recipe, read the first images, look at where it starts.
+    """Find the faults that would end a run at its start: in the recipe, the first images, the weights or state.
 
     Returns:
         The recipe, and the outline of its model (see :func:`mszoo.training.check.check`).
@@ -254,7 +254,7 @@ def rehearse(source: Source) -> tuple[Recipe, MultiScaleModel]:
 
 
 def _check_unchanged(recipe: Recipe, out: Path) -> None:
-    """Raise :class:`TrainingError` if a run would go on with another recipe than it began with."""
+    """Raise :class:`TrainingError` if the recipe of a run to resume has changed."""
     try:
         began = validate(Recipe, read_recipe(out / "recipe.yaml").values, "recipe")
     except MszooError:  # of an older version, or killed before it was written: nothing to compare with

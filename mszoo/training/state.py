@@ -1,4 +1,4 @@
-"""What a killed run needs to go on: Accelerate's state, written whole or not at all.
+"""The state from which a killed run continues: Accelerate's, written whole or not at all.
 
 It lives in ``OUT/state/step-XXXXXXXX``. It is never pushed or pulled: it is pickled (and read as tensors only). The
 moving average is a safetensors file beside it, since Accelerate would read a registered object's pickle unrestricted.

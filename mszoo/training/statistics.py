@@ -1,4 +1,4 @@
-"""What is measured on training data rather than learned: running statistics, and what heads fit before step 0.
+"""Statistics of the training data: running ones of norms, and those that heads fit before step 0.
 
 With small batches of mixed noise levels a norm's running value lags behind the weights and costs up to 2 dB; an
 average over some batches with the final weights does not.

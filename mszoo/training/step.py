@@ -44,7 +44,7 @@ class Step(nn.Module):
         return self.loss(self.corrupt(x, draw))
 
     def corrupt(self, x: Tensor, draw: Draw) -> Corrupted:
-        """All that is random of a step: the noisy coefficients of every trained scale."""
+        """The random part of a step: the noisy coefficients of every trained scale."""
         corrupted: Corrupted = {}
         for j, (coefficients, cond) in enumerate(self.model.decompose(x)):
             if j in self.trained:

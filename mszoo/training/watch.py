@@ -1,4 +1,4 @@
-"""How training goes: losses since the last look, and the end of a run that has diverged."""
+"""Watch the losses of a run, and end it when it has diverged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Watch:
         self._first: float | None = None
 
     def add(self, loss: Tensor, details: dict[str, Tensor]) -> None:
-        """The loss of a part of a batch, and what else there is to log of it: of the newest part alone."""
+        """Take the loss of a part of a batch; of the further values to log only the newest part's are kept."""
         self._losses.append(loss.detach())
         self._details = details
 

@@ -45,7 +45,7 @@ def fast(model: MultiScaleModel, dtype: torch.dtype = torch.float32, compile: bo
         torch.Size([1, 1, 32, 32])
     """
     folded = {id(h.conditioner): fold(h.conditioner, dtype) for h in model.scales}
-    # What was folded stands in the memo of the copying, so that its weights are not copied first.
+    # deepcopy takes folded conditioners from its memo, and does not copy the weights that they replace.
     changed = {h: new for h, new in folded.items() if id(new) != h}
     quick = copy.deepcopy(model, dict(changed)).eval().requires_grad_(False)
     for head in quick.scales if compile else ():

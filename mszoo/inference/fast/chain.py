@@ -79,7 +79,7 @@ class FoldedCNN(Conditioner):
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """The same images with the channels of a pixel side by side; in words that ``vmap`` knows."""
+    """The same images in the channels-last layout, by operations that ``vmap`` supports."""
     return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 

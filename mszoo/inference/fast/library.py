@@ -35,7 +35,7 @@ _PATIENCE = 60.0  # seconds for the compiler, on a busy machine
 _LARGEST = 2**24  # bytes of a library
 
 _SOURCE = Path(__file__).with_name("winograd.c")
-# Elsewhere than on Linux the compiler's threads are not PyTorch's: two sets of them would stand in each other's way.
+# Elsewhere than on Linux the compiler's threads are not PyTorch's: two sets of them would slow each other down.
 _THREADS = ["-fopenmp"] if sys.platform == "linux" else ["-Wno-unknown-pragmas"]
 _FLAGS = ["-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", *_THREADS]
 # Lines of /proc/cpuinfo that say what a processor can do.
@@ -128,7 +128,7 @@ def _key(command: Sequence[str]) -> str:
 
 
 def _processor() -> tuple[str, ...]:
-    """What ``-march=native`` looks at, as far as the system tells."""
+    """The processor's features that ``-march=native`` depends on, as far as the system lists them."""
     try:
         first, _, _ = Path("/proc/cpuinfo").read_text(errors="replace").partition("\n\n")
     except OSError:

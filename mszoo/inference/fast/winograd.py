@@ -93,7 +93,7 @@ def _on_cpu(x: Tensor, weights: list[Tensor], kernels: Tensor | None, mixing: Te
     library = _LIBRARY.functions(work=images * height * width * sum(weight.numel() for weight in weights))
     if library is None:
         return _torchs(x, weights, rectify).contiguous(memory_format=torch.channels_last)
-    # A module may have been told to have its channels last: these are no images.
+    # module.to(memory_format=channels_last) changes kernels too, which are no images.
     kernels, mixing = (None if tensor is None else tensor.contiguous() for tensor in (kernels, mixing))
     y, layers = _shaped(x, weights, kernels, mixing, rectify), 0 if mixing is None else len(mixing)
     rest = (layers, rectify, torch.get_num_threads())
