@@ -85,8 +85,8 @@ class Importer(ABC):
     Keyword arguments of the constructor are options of ``mszoo convert --option name=value``.
 
     Attributes:
-        license: what the published checkpoints of this layout may be used for, where that is less than any purpose; it is
-            shown to the user.
+        license: what the published checkpoints of this layout may be used for, where that is less than any purpose; the
+            user is shown it.
     """
 
     part: Part
