@@ -18,6 +18,13 @@ settings.register_profile("mszoo", deadline=None, derandomize=True, max_examples
 settings.load_profile("mszoo")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A check on two processes takes as long as fifty others: of those for each built-in component, one is not slow."""
+    on_two = [item for item in items if "test_built_ins" in item.nodeid and "two_processes" in item.name]
+    for item in on_two[1:]:
+        item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _deterministic() -> Iterator[None]:
     """Every test starts from the same seed, in whatever order, and leaves torch's settings as it found them."""

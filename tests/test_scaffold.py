@@ -54,6 +54,7 @@ def test_all_are_listed(skeletons: tuple[Path, dict[str, str]]) -> None:
     assert "disabled" not in listed
 
 
+@pytest.mark.slow
 def test_their_own_tests_pass(skeletons: tuple[Path, dict[str, str]]) -> None:
     folder, env = skeletons
     tests = [str(folder / name / "tests") for name in NAMES.values()]
@@ -61,6 +62,7 @@ def test_their_own_tests_pass(skeletons: tuple[Path, dict[str, str]]) -> None:
     assert "failed" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "importer"])
 def test_their_recipes_train(skeletons: tuple[Path, dict[str, str]], kind: str) -> None:
     folder, env = skeletons

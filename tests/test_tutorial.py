@@ -49,11 +49,13 @@ def test_it_is_listed_and_keeps_its_contract(built: tuple[Path, dict[str, str]])
     assert "basis mine/hadamard: 11 checks passed, 0 failed" in told
 
 
+@pytest.mark.slow
 def test_its_tests_pass(built: tuple[Path, dict[str, str]]) -> None:
     told = run(*built, "pytest", "mszoo-mine/tests", "-p", "no:cacheprovider")
     assert "22 passed" in told
 
 
+@pytest.mark.slow
 def test_it_trains_on_two_processes_and_loads_only_where_it_is(built: tuple[Path, dict[str, str]]) -> None:
     folder, env = built
     words = [

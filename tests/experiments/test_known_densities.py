@@ -16,6 +16,7 @@ SMALL: dict[str, Density] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_training_closes_most_of_the_gap_to_the_entropy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     density = SMALL[name]

@@ -52,6 +52,7 @@ def test_the_constant_is_found_to_the_authors_precision(missing: float) -> None:
     assert abs(normalize(Exact(1000, missing)) - missing) < 1
 
 
+@pytest.mark.slow
 def test_training_lowers_the_error(tmp_path: Path) -> None:
     energies = {
         name: train(True, d=20, steps=steps, batch=64, rate=5e-3) for name, steps in (("early", 1), ("dual", 800))

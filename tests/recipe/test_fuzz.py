@@ -91,7 +91,6 @@ def test_a_hundred_recipes() -> None:
     fuzz(100)
 
 
-@pytest.mark.slow
 @pytest.mark.fuzz
 def test_ten_thousand_recipes() -> None:
     fuzz(10_000)

@@ -45,7 +45,8 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: flo
         assert (g - other[name]).norm() <= tolerance * g.norm(), name
 
 
-@pytest.mark.parametrize("head", ["anchored", "squared_norm"])  # with both derivatives, and with the score alone
+# With both derivatives, and with the score alone.
+@pytest.mark.parametrize("head", ["anchored", pytest.param("squared_norm", marks=pytest.mark.slow)])
 def test_compiled_gives_the_gradient_of_eager(head: str) -> None:
     step, accelerator = make(head), Accelerator(cpu=True)
     x = torch.rand(4, 1, 8, 8)
@@ -69,7 +70,14 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole(head: str) -> None:
     assert_same(whole, gradient(step), 1e-4)
 
 
-@pytest.mark.parametrize(("way", "head"), [("eager", "anchored"), ("eager", "inner_product"), ("compiled", "anchored")])
+@pytest.mark.parametrize(
+    ("way", "head"),
+    [
+        ("eager", "anchored"),
+        pytest.param("eager", "inner_product", marks=pytest.mark.slow),
+        pytest.param("compiled", "anchored", marks=pytest.mark.slow),
+    ],
+)
 def test_two_processes_give_the_gradient_of_one(tmp_path: Path, way: str, head: str) -> None:
     step = make(head).double()
     x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
