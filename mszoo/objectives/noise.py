@@ -46,8 +46,6 @@ class NoiseLevels(pydantic.BaseModel):
             return data
         data = dict(data)
         bounds = _PSNR.validate_python(data.pop("psnr"))
-        if max(map(abs, bounds)) > 300:
-            raise ValueError("psnr is in dB, within -300 and 300")
         if {"min_sigma", "max_sigma"} & data.keys():
             raise ValueError("psnr gives min_sigma and max_sigma: leave them out")
         low, high = (10 ** (-decibels / 20) for decibels in sorted(bounds, reverse=True))
