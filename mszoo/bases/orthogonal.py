@@ -84,7 +84,7 @@ class OrthogonalBasis(Basis):
 
 def orthonormality_error(low: Sequence[float], high: Sequence[float]) -> float:
     """Largest deviation of the even shifts of two filters from an orthonormal set."""
-    bank = np.array([low, high])
+    bank = np.array([low, high], dtype=np.float64)
     taps = bank.shape[1]
     products = [bank[:, shift:] @ bank[:, : taps - shift].T for shift in range(0, taps, 2)]
     products[0] = products[0] - np.eye(2)

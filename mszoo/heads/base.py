@@ -19,6 +19,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.amp.autocast_mode import is_autocast_available
 
 from mszoo.conditioners.base import Conditioner
 from mszoo.errors import IncompatiblePartsError, UnsupportedError
@@ -160,9 +161,7 @@ class EnergyHead(Head):
 def no_autocast(y: Tensor) -> contextlib.AbstractContextManager[object]:
     """Mixed precision switched off for what is computed inside, on devices that have it."""
     device = y.device.type
-    return (
-        torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else contextlib.nullcontext()
-    )
+    return torch.autocast(device, enabled=False) if is_autocast_available(device) else contextlib.nullcontext()
 
 
 def per_image(t: Tensor, y: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Calls to the Hub through its own client, repeated where the client would give up; each fault in one sentence.
 
-The client retries listings, downloads and uploads by itself; it does not retry what makes a repository, a tag or a
-commit, or what asks for a repository's state: those go through :func:`patiently`. Tokens are the client's business
+The client retries downloads, uploads and (newer ones) listings by itself; it does not retry what makes a repository, a
+tag or a commit, or what asks for the state of one: those go through :func:`patiently`. Tokens are the client's business
 alone (``hf auth login``, ``HF_TOKEN``): they pass through here neither as arguments nor in messages.
 """
 

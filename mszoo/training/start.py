@@ -135,7 +135,8 @@ def prepare(source: Source, recipe: Recipe, out: Path, accelerator: Accelerator,
     model.largest_t = min(model.largest_t, objectives[-1].largest_t)
     if start == 0 and settings.init is not None:
         grow(model, MultiScaleModel.from_pretrained(find(settings.init)), settings.init)
-    step = Step(model, objectives, settings.scales).to(memory_format=torch.channels_last)
+    step = Step(model, objectives, settings.scales)
+    step.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch 2.12 declares no such call
     if start == 0 and settings.init is None:
         fit_heads(step, lambda: (x for x, _ in batches.whole().steps(0, settings.calibration_batches)))
 

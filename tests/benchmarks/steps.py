@@ -119,7 +119,8 @@ def main() -> None:
     for name in ("eager", "compiled"):
         model = MultiScaleModel.from_config(ModelConfig.model_validate(config)).to(given.device)
         model.coarse.conditioner.load_state_dict(peer.ours(peer.network.state_dict()))
-        step = Step(model, [DualScoreMatching()]).to(memory_format=torch.channels_last)
+        step = Step(model, [DualScoreMatching()])
+        step.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # see mszoo.training.start
         taken: Gradients = (
             EagerGradients(accelerator, step) if name == "eager" else CompiledGradients(accelerator, step)
         )

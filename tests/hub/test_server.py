@@ -288,17 +288,17 @@ def test_a_lost_answer_and_other_refusals(server: HubServer, waits: list[float])
     server.create("org/model")
     server.faults += [
         Fault("POST", "/commit/", status=500, after=True, message="lost"),
-        Fault("GET", "^/api/models$", times=2, status=503, headers={"Retry-After": "2"}),
-        Fault("HEAD", status=404, error_code="RepoNotFound"),
+        Fault("GET", "a.txt", times=2, status=429, headers={"Retry-After": "2"}),
+        Fault("HEAD", "b.txt", status=404, error_code="RepoNotFound"),
     ]
     with pytest.raises(HfHubHTTPError, match="lost") as error:
         client(server).upload_file(path_or_fileobj=b"1", path_in_repo="a.txt", repo_id="org/model")
     assert status_of(error) == 500
     assert server.repos["org/model"].commits[-1].files["a.txt"] == b"1"
-    assert [m.id for m in client(server).list_models()] == ["org/model"]
+    assert Path(client(server).hf_hub_download("org/model", "a.txt")).read_bytes() == b"1"
     assert waits == [3, 3]  # Retry-After, and one
     with pytest.raises(RepositoryNotFoundError):
-        client(server).hf_hub_download("org/model", "a.txt")
+        client(server).hf_hub_download("org/model", "b.txt")
     assert [fault.times for fault in server.faults] == [0, 0, 0]
 
 
