@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["check_plain", "read_text", "replace_file"]
+__all__ = ["check_plain", "flush", "read_text", "removed_on_failure", "replace_file"]
 
 _LARGEST_TEXT = 2**20  # bytes
 
@@ -41,15 +42,32 @@ def read_text(path: Path, largest: int = _LARGEST_TEXT) -> str:
 def replace_file(path: Path, write_to: Callable[[Path], object]) -> None:
     """Write through a temporary name, flushed to the disk and renamed: readers see the old file or the new one.
 
+    A process that is killed leaves its hidden ``.NAME.PROCESS.part``, which nothing reads.
+
     Raises:
         OSError: it cannot be written; the file that was there is as it was.
     """
     # cut, for a name may be as long as the file system allows
     temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")
-    try:
+    with removed_on_failure(temporary):
         write_to(temporary)
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
+        flush(temporary)
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Have the disk hold what was written to a file."""
+    with open(path, "rb") as handle:
+        os.fsync(handle.fileno())
+
+
+@contextmanager
+def removed_on_failure(*temporary: Path) -> Iterator[None]:
+    """Remove files, those that are there, if what is done with them fails; the disk may be full of them."""
+    try:
+        yield
+    except BaseException:
+        for path in temporary:
+            with suppress(OSError):  # what failed is told, not this
+                path.unlink(missing_ok=True)
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 from mszoo.errors import MszooError, suggest
@@ -49,26 +50,28 @@ def new_plugin(name: str, kind: str, folder: Path) -> list[Path]:
     words = {"NAME": name, "SHORT": short, "MODULE": module, "KIND": kind, "CLASS": cls, "COMPONENT": component}
     words["RECIPE_MODEL"], words["OTHERS"] = _recipe(kind, f"{short}/{component}")
     targets = {
-        "pyproject.toml": folder / "pyproject.toml",
-        "README.md": folder / "README.md",
-        "hook.py": folder / module / "__init__.py",
-        f"{kind}.py": folder / module / f"{component}.py",
-        "test_contract.py": folder / "tests" / "test_contract.py",
-        "recipe.yaml": folder / "recipe.yaml",
+        "pyproject.toml": Path("pyproject.toml"),
+        "README.md": Path("README.md"),
+        "hook.py": Path(module, "__init__.py"),
+        f"{kind}.py": Path(module, f"{component}.py"),
+        "test_contract.py": Path("tests", "test_contract.py"),
+        "recipe.yaml": Path("recipe.yaml"),
     }
     words["USE"] = "mszoo train recipe.yaml      # use it"
     if kind == "importer":  # which no recipe names
         del targets["recipe.yaml"]
         words["USE"] = "mszoo convert FILE OUT       # use it: it is found by the layout of the file"
-    written = []
-    for template, target in targets.items():
-        text = (_TEMPLATES / f"{template}.template").read_text(encoding="utf-8")
-        for word, value in words.items():
-            text = text.replace(f"%{word}%", value)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-        written.append(target)
-    return written
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as work:
+        whole = Path(work) / folder.name  # renamed at the end: it is there whole, or not at all
+        for template, target in targets.items():
+            text = (_TEMPLATES / f"{template}.template").read_text(encoding="utf-8")
+            for word, value in words.items():
+                text = text.replace(f"%{word}%", value)
+            (whole / target).parent.mkdir(parents=True, exist_ok=True)
+            (whole / target).write_text(text, encoding="utf-8")
+        whole.rename(folder)
+    return [folder / target for target in targets.values()]
 
 
 def _recipe(kind: str, component: str) -> tuple[str, str]:

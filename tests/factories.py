@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 
+from mszoo.checkpoint.folder import CONFIG, WEIGHTS, checksum
 from mszoo.model import MultiScaleModel
 
-__all__ = ["SMOOTH", "chain", "denoiser", "energy", "gaussian", "identity", "network", "small_run"]
+__all__ = ["SMOOTH", "chain", "denoiser", "energy", "gaussian", "identity", "network", "put_weights", "small_run"]
 
 # Options that make of paper A's network one that an energy can be made of.
 SMOOTH = {"norm": "none", "activation": "gelu", "noise_embedding": True}
@@ -65,6 +69,13 @@ def small_run(*more: str, steps: int = 2) -> list[str]:
         *("data.test=null", "data.train.crop=16"),
         *more,
     ]
+
+
+def put_weights(tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    """Other weights into a checkpoint, of which its configuration knows."""
+    safetensors.torch.save_file(tensors, folder / WEIGHTS)
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**config, "weights_sha256": [checksum(folder / WEIGHTS)]}))
 
 
 def _silent(model: MultiScaleModel) -> MultiScaleModel:

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from mszoo.cli.options import ModelName
 from mszoo.cli.output import console, plain
+from mszoo.files import replace_file
 
 __all__ = ["card"]
 
@@ -28,5 +29,5 @@ def card(
     if out is None:
         console.print(escape(text), soft_wrap=True)
     else:
-        out.write_text(text, encoding="utf-8")
+        replace_file(out, lambda part: part.write_text(text, encoding="utf-8"))
         console.print(f"wrote {plain(out)}", soft_wrap=True)

@@ -11,7 +11,18 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mszoo.cli.options import Device, ModelOption, Overwrite, Quality, Seed, SkipExisting, Views, number, value_range
+from mszoo.cli.options import (
+    Device,
+    ModelOption,
+    Overwrite,
+    Quality,
+    Seed,
+    SkipExisting,
+    ValueRange,
+    Views,
+    number,
+    value_range,
+)
 from mszoo.cli.output import console, errors, print_error
 from mszoo.cli.targets import Existing, Job, plan
 from mszoo.errors import MszooError
@@ -32,10 +43,7 @@ def denoise(
     seed: Seed = 0,
     tile: Annotated[int, typer.Option(min=64, help="Side in pixels of the tiles of a large image.")] = 768,
     views: Views = 1,
-    values: Annotated[
-        str | None,
-        typer.Option("--range", metavar="LOW:HIGH", help="Stored values that are black and white: 0:4095 for 12 bits."),
-    ] = None,
+    values: ValueRange = None,
     quality: Quality = 95,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,

@@ -58,11 +58,15 @@ class Opened:
         return Opened(self.picture, page, scale).batch(channels, device)
 
 
-def open_page(path: Path) -> Opened:
-    """The first page of an image file, with a warning if there are more."""
+def open_page(path: Path, limits: tuple[float, float] | None = None) -> Opened:
+    """The first page of an image file, with a warning if there are more.
+
+    ``limits`` are the stored values of black and white; None: those of the file's type.
+    """
+    from mszoo.pictures.picture import Range
     from mszoo.pictures.reading import open_picture
 
-    picture = open_picture(path)
+    picture = open_picture(path, None if limits is None else Range(*limits))
     page = next(picture.read())
     scale = picture.range_of(page)
     if picture.count > 1:

@@ -40,6 +40,9 @@ def log_prob(
         Path | None, typer.Option(help="Folder for the table, a histogram and a contact sheet.", callback=check_folder)
     ] = None,
     format: Annotated[Format, typer.Option(help="Of the table in --out.")] = Format.csv,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a measurement into --out that was ended before its time.")
+    ] = False,
     show: Annotated[int, typer.Option(min=1, help="How many of the least and of the most probable to show.")] = 8,
     device: Device = "cpu",
 ) -> None:
@@ -47,26 +50,36 @@ def log_prob(
 
     Bits per dimension are those of the density at the 8-bit values, no bound on a code length. Images too small for
     the model are named and skipped; those without a finite log p are named, and are the last rows of the table.
+
+    With --out every row is kept as it is measured, and --resume goes on after an end before the time, with images that
+    have not changed.
     """
+    if resume and out is None:
+        raise MszooError("--resume goes on with what is in a folder: say which with --out FOLDER")
     there = [path for path in images if _is_there(path)]
     if not there:
         raise MszooError("no image could be measured")
 
     import mszoo
     from mszoo.evaluation import probabilities, write_csv, write_parquet
+    from mszoo.evaluation.journal import Journal
     from mszoo.evaluation.tables import import_pyarrow
+    from mszoo.hub import find
 
     if format is Format.parquet:
         import_pyarrow()  # fail before the measuring if the table cannot be written
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     loaded = mszoo.load(model, device)
+    journal = None if out is None else Journal(out, find(model), resume)
     found: list[tuple[ProbabilityRow, ImageDataset, int]] = []
     for path in there:
         try:
             data = mszoo.create("dataset", "image_folder", loaded.channels, path=path)
             numbers = {data.label(i): i for i in range(len(data))}
-            for row in track(probabilities(loaded, data), plain(path), total=len(data), console=errors, transient=True):
+            measured = probabilities(loaded, data, known=None if journal is None else journal.known(path))
+            measured = measured if journal is None else journal.keep(path, measured)
+            for row in track(measured, plain(path), total=len(data), console=errors, transient=True):
                 found.append((row, data, numbers[row.image]))
         except (DataError, ImageSizeError) as error:  # name it, go on with the rest
             print_error(str(error))
@@ -86,7 +99,7 @@ def log_prob(
     for c in loaded.constants.values():
         size = "x".join(map(str, c.size[1:]))
         console.print(f"the constant of {size} images: standard error {c.error:.2g} nats, at noise variance {c.t:g}")
-    if out is None:
+    if out is None or journal is None:
         return
     from mszoo.evaluation import plots
 
@@ -96,6 +109,7 @@ def log_prob(
         plots.plot_histogram({"images": [row.db_per_dim for row, _, _ in finite]}, out / "log-prob.png")
         titled = [[(f"{row.db_per_dim:.2f}", data[i]) for row, data, i in end] for end in plots.ends(finite, show)]
         plots.plot_images(titled, out / "most-and-least.png")
+    journal.close()
     console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "Seed",
     "SigmaEnd",
     "SkipExisting",
+    "ValueRange",
     "Views",
     "number",
     "sides",
@@ -44,6 +45,10 @@ SigmaEnd = Annotated[float | None, typer.Option(help="Stop at this noise level, 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Leave results that are there already as they are.")
+]
+ValueRange = Annotated[
+    str | None,
+    typer.Option("--range", metavar="LOW:HIGH", help="Stored values that are black and white: 0:4095 for 12 bits."),
 ]
 Quality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP files.")]
 

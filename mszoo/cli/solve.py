@@ -21,6 +21,8 @@ from mszoo.cli.options import (
     Seed,
     SigmaEnd,
     SkipExisting,
+    ValueRange,
+    value_range,
 )
 from mszoo.cli.output import console
 from mszoo.errors import MszooError
@@ -58,6 +60,7 @@ def solve(
     beta: Beta = None,
     h0: H0 = None,
     sigma_end: SigmaEnd = None,
+    values: ValueRange = None,
     quality: Quality = 95,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
@@ -66,10 +69,11 @@ def solve(
     """Measure an image, and recover it from the measurement; prints how close that comes."""
     if operator is Measurement.inpainting and mask is None:
         raise MszooError("inpainting needs --mask IMAGE, white where pixels are known")
+    limits = None if values is None else value_range(values)
     read = [image] if mask is None else [image, mask]
     if not proceed(read, out, overwrite, skip_existing):
         return
-    given = open_page(image)
+    given = open_page(image, limits)
     known = _known(mask, given.page.stored.shape[:2]) if operator is Measurement.inpainting and mask else None
 
     import mszoo

@@ -20,6 +20,8 @@ from mszoo.cli.options import (
     Seed,
     SigmaEnd,
     SkipExisting,
+    ValueRange,
+    value_range,
 )
 from mszoo.cli.output import console
 from mszoo.text import one_line
@@ -37,15 +39,17 @@ def super_resolve(
     beta: Beta = None,
     h0: H0 = None,
     sigma_end: SigmaEnd = None,
+    values: ValueRange = None,
     quality: Quality = 95,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
     device: Device = "cpu",
 ) -> None:
     """Enlarge an image: its details are drawn from the model."""
+    limits = None if values is None else value_range(values)
     if not proceed([image], out, overwrite, skip_existing):
         return
-    small = open_page(image)
+    small = open_page(image, limits)
 
     import mszoo
     from mszoo.inference import fast

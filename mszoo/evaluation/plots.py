@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -30,7 +31,9 @@ def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
     Raises:
         OSError: it cannot be written; a picture that was there before is still there.
     """
-    replace_file(path, lambda part: figure.savefig(part, dpi=dpi, format=path.suffix[1:] or "png"))
+    drawn = io.BytesIO()  # Pillow does not notice when the system writes less than it was given
+    figure.savefig(drawn, dpi=dpi, format=path.suffix[1:] or "png")
+    replace_file(path, lambda part: part.write_bytes(drawn.getvalue()))
 
 
 def label(text: str) -> str:

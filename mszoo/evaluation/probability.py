@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -41,7 +41,10 @@ class ProbabilityRow:
 
 
 def probabilities(
-    model: MultiScaleModel, images: ImageDataset, together: int | None = None
+    model: MultiScaleModel,
+    images: ImageDataset,
+    together: int | None = None,
+    known: Mapping[str, ProbabilityRow] | None = None,
 ) -> Iterator[ProbabilityRow]:
     """log p of every image, in batches of images of one size, in the order in which their batches are full.
 
@@ -52,6 +55,8 @@ def probabilities(
         model: with an energy head at every scale, in eval mode.
         images: of the model's number of channels.
         together: images in a batch; None: as many as 2^18 pixels hold.
+        known: rows of an earlier measurement, by label: a batch of such images alone is not measured again. All others
+            are measured in the batches they would be in without, and so to the same bits.
 
     Raises:
         UnsupportedError: the model has no density.
@@ -68,28 +73,33 @@ def probabilities(
         >>> [(row.image, row.width) for row in probabilities(mszoo.load("cifar10-grey-energy"), Flat(1))]
         [('image 0', 16), ('image 1', 16)]
     """
-    device = next(model.parameters()).device
-    waiting: dict[tuple[int, ...], list[tuple[int, Tensor]]] = {}
-
-    def measure(batch: list[tuple[int, Tensor]]) -> Iterator[ProbabilityRow]:
-        x = torch.stack([image for _, image in batch]).to(device)
+    device, rows = next(model.parameters()).device, known or {}
+    for batch in _batches(images, model.unit, together):
+        labels = [images.label(i) for i in batch]
+        if all(label in rows for label in labels):
+            yield from (rows[label] for label in labels)
+            continue
+        height, width = (side // model.unit * model.unit for side in images.size(batch[0]))
+        normalize(model, (height, width))  # a model without a density says so at once
+        x = torch.stack([cut(images[i], model.unit) for i in batch]).to(device)
         d = x[0].numel()
         with torch.no_grad():
             measured = log_prob(model, x).tolist()
-        for (i, image), nats in zip(batch, measured, strict=True):
+        for label, nats in zip(labels, measured, strict=True):
             decibels, bits = 10 * nats / (d * math.log(10)), 8 - nats / (d * math.log(2))
-            yield ProbabilityRow(images.label(i), image.shape[1], image.shape[2], nats, decibels, bits)
+            yield ProbabilityRow(label, height, width, nats, decibels, bits)
 
-    for i in large_enough(images, model.unit):
-        image = cut(images[i], model.unit)
-        normalize(model, (image.shape[-2], image.shape[-1]))  # a model without a density says so at once
-        size = together or max(1, PIXELS_AT_ONCE // (image.shape[-2] * image.shape[-1]))
-        batch = waiting.setdefault(tuple(image.shape), [])
-        batch.append((i, image))
-        if len(batch) == size:
-            yield from measure(waiting.pop(tuple(image.shape)))
-    for batch in waiting.values():
-        yield from measure(batch)
+
+def _batches(images: ImageDataset, unit: int, together: int | None) -> Iterator[list[int]]:
+    """Numbers of images that have one size once they are cut, as soon as there are enough for a batch."""
+    waiting: dict[tuple[int, int], list[int]] = {}
+    for i in large_enough(images, unit):
+        height, width = (side // unit * unit for side in images.size(i))
+        batch = waiting.setdefault((height, width), [])
+        batch.append(i)
+        if len(batch) == (together or max(1, PIXELS_AT_ONCE // (height * width))):
+            yield waiting.pop((height, width))
+    yield from waiting.values()
 
 
 def large_enough(images: ImageDataset, unit: int) -> list[int]:

@@ -27,7 +27,8 @@ def write_cards() -> list[str]:
     """Write ``hub_cards/NAME.md`` of every packaged model as :func:`mszoo.hub.pushing.push` would; the names."""
     for name, folder in packaged_models().items():
         card = publication(folder, name)[CARD].decode()
-        (shipped_folder("hub_cards") / f"{name}.md").write_text(card, encoding="utf-8")
+        path = shipped_folder("hub_cards") / f"{name}.md"
+        replace_file(path, lambda part, card=card: part.write_text(card, encoding="utf-8"))
     return list(packaged_models())
 
 

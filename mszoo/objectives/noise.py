@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -13,6 +14,7 @@ from mszoo.randomness import Draw
 
 __all__ = ["NoiseLevels"]
 
+_DOUBTFUL = 50  # of a largest deviation: 32 is white to five scales of an image, 55 likely meant of 0..255
 _DECIBELS = Annotated[float, pydantic.Field(ge=-150, le=300)]  # whose noise variances float32 can hold
 _PSNR = pydantic.TypeAdapter(tuple[_DECIBELS, _DECIBELS])
 
@@ -57,6 +59,12 @@ class NoiseLevels(pydantic.BaseModel):
             raise ValueError(f"min_sigma {self.min_sigma} must be below max_sigma {self.max_sigma}")
         if self.distribution == "log_uniform" and self.min_sigma == 0:
             raise ValueError("log_uniform needs a positive min_sigma")
+        if self.distribution != "log_uniform" and self.max_sigma > _DOUBTFUL:
+            warnings.warn(
+                f"max_sigma {self.max_sigma:g} is far above images in [0, 1]; did you mean {self.max_sigma:g}/255 = "
+                f"{self.max_sigma / 255:.3g}?",
+                stacklevel=2,
+            )
         if self.distribution == "squared_uniform" and self.min_sigma:
             raise ValueError("squared_uniform starts at zero: leave min_sigma out")
         return self

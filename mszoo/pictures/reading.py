@@ -104,8 +104,23 @@ def _open_with_pillow(path: Path) -> Picture:
             notes.append({"1": "1 bit became 8", "CMYK": "CMYK became RGB"}.get(image.mode, f"{image.mode} became RGB"))
         if "xmp" in image.info:
             notes.append("XMP metadata not kept")
+        if "comment" in image.info or (image.format == "PNG" and _has_text(path)):
+            notes.append("text and comments not kept")
         metadata = _metadata(image, count)
     return Picture(str(path), count, lambda: _pages(path, count), None, metadata, notes)
+
+
+def _has_text(path: Path) -> bool:
+    """Whether a PNG file has text, before or after its pixels; XMP does not count."""
+    with open(path, "rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, name = int.from_bytes(head[:4], "big"), head[4:]
+            after = file.tell() + length + 4
+            if name in (b"tEXt", b"zTXt", b"iTXt") and file.read(17) != b"XML:com.adobe.xmp":
+                return True
+            file.seek(after)
+    return False
 
 
 def _metadata(image: Image.Image, count: int) -> Metadata:

@@ -86,8 +86,7 @@ def _write(
         path.write_bytes(_png(first, about))
         return None
     if kind == "PPM" and still and first.stored.dtype == np.uint16 and first.stored.ndim == 2:
-        image = Image.fromarray(first.stored)
-        return image.save(path, kind)
+        return _save(Image.fromarray(first.stored), path, kind, {})
     pages = itertools.chain([first], [] if second is None else [second], pages)
     seconds: list[float] = []
     images = (_eight_bits(page, kind, scale, lost, seconds) for page in pages)
@@ -121,10 +120,12 @@ def _write(
 
 
 def _save(image: Image.Image, path: Path, kind: str, options: dict[str, Any]) -> None:
+    encoded = io.BytesIO()  # Pillow does not notice when the system writes less than it was given
     try:
-        image.save(path, kind, **options)
+        image.save(encoded, kind, **options)
     except RuntimeError as error:  # of Pillow's encoders
         raise OSError(str(error)) from None
+    path.write_bytes(encoded.getbuffer())
 
 
 def _eight_bits(page: Page, kind: str, scale: Range | None, lost: dict[str, None], seconds: list[float]) -> Image.Image:

@@ -88,7 +88,11 @@ class Batches:
         return undivided
 
     def steps(self, start: int, stop: int) -> Iterator[tuple[Tensor, Draw]]:
-        """Images (B, C, H, W) and random numbers of steps start ... stop - 1, ``accumulate`` parts for each."""
+        """Images (B, C, H, W) and random numbers of steps start ... stop - 1, ``accumulate`` parts for each.
+
+        ``training.workers`` are forked where that is the system's way. A forked child of a process that has computed
+        with several threads hangs as soon as it does so itself; these compute with one, as torch sets it in each.
+        """
         training = self._training
         shares = _Shares(start, stop, training.batch_size, training.accumulate, self._rank, self._processes)
         loader = DataLoader(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,8 @@ def hold(out: Path, accelerator: Accelerator | None = None) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         file = open(out / _LOCK, "a+", encoding="utf-8")  # noqa: SIM115 (open as long as it is held)
         holder = _lock(file)
+        if holder is None:
+            _clear(out)
     if accelerator is not None:
         holder = broadcast_object_list([holder])[0]
     try:
@@ -70,6 +73,12 @@ def hold(out: Path, accelerator: Accelerator | None = None) -> Iterator[None]:
                 (out / _LOCK).unlink()
                 for folder in made:
                     folder.rmdir()
+
+
+def _clear(out: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for part in (*out.glob(".*.part"), *out.glob("state/.*.part")):
+        shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def _lock(file: IO[str]) -> str | None:

@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mszoo.files import replace_file
 from mszoo.recipe import Recipe
 
-__all__ = ["Log"]
+__all__ = ["METRICS", "Log"]
 
+METRICS = "metrics.jsonl"
 _LINE_EVERY = 30.0  # seconds between lines where there is no terminal to draw a bar on
 
 
@@ -31,7 +32,7 @@ class Log:
     """
 
     def __init__(self, out: Path, recipe: Recipe, start: int, accelerator: Accelerator) -> None:
-        path, main = out / "metrics.jsonl", accelerator.is_main_process
+        path, main = out / METRICS, accelerator.is_main_process
         self._path, self._main, self._name, self._stop = path, main, recipe.name, recipe.training.steps
         self._console = Console(stderr=True, quiet=not main)
         self._live = self._console.is_terminal
@@ -68,10 +69,13 @@ class Log:
         self._console.print(text, highlight=False, markup=False)
 
     def write(self, event: str, step: int, **values: Any) -> None:
-        """Append a record to the file."""
+        """Append a record to the file. Raises :class:`OSError`, with the file's name, if it cannot be."""
         if self._main:
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
+            try:
+                with open(self._path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self._path)) from None
 
     def progress(self, step: int, loss: float, images_per_second: float, **values: Any) -> None:
         """Record and show how training goes after ``step`` steps."""

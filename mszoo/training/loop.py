@@ -11,9 +11,9 @@ from mszoo.recipe import Source
 from mszoo.training import state
 from mszoo.training.check import check
 from mszoo.training.folder import hold
-from mszoo.training.log import Log
+from mszoo.training.log import METRICS, Log
 from mszoo.training.measuring import evaluate
-from mszoo.training.saving import save_checkpoint, settle
+from mszoo.training.saving import save_checkpoint, settle, unsaved
 from mszoo.training.start import Run, find_start, make_accelerator, prepare
 from mszoo.training.stopping import Signals, Stopped
 from mszoo.training.watch import Watch
@@ -54,8 +54,13 @@ def train(source: Source, out: Path, resume: bool = False, overwrite: bool = Fal
         run = prepare(source, recipe, out, accelerator, start)
         if overwrite:
             state.clear(accelerator, out / "state")
-        with Signals(accelerator) as signals, Log(out, recipe, start, accelerator) as log:
-            optimize(run, log, signals)
+        try:
+            with Signals(accelerator) as signals, Log(out, recipe, start, accelerator) as log:
+                optimize(run, log, signals)
+        except OSError as error:
+            if error.filename != str(out / METRICS):
+                raise
+            raise unsaved(run, METRICS, error) from error
         accelerator.end_training()
     return run.kept.model.eval()
 

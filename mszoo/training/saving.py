@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from accelerate.utils import broadcast, gather_object
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mszoo.errors import MszooError, TrainingError
+from mszoo.errors import TrainingError
 from mszoo.inference import has_density, normalize
 from mszoo.model import MultiScaleModel
 from mszoo.training import state
@@ -20,7 +19,7 @@ from mszoo.training.start import Run
 from mszoo.training.statistics import calibrate
 from mszoo.training.watch import diverged
 
-__all__ = ["save_checkpoint", "settle"]
+__all__ = ["save_checkpoint", "settle", "unsaved"]
 
 
 def settle(run: Run, at: int, log: Log) -> MultiScaleModel:
@@ -66,16 +65,24 @@ def save_checkpoint(run: Run, model: MultiScaleModel, at: int) -> None:
         if main:
             model.save_pretrained(run.out, beside={"recipe.yaml": run.source.text()})
         state.save(run.accelerator, run.out / "state", at, run.average)
-    except MszooError:
-        raise
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch has no error of its own for a full disk
-        before, free = state.latest(run.out / "state"), shutil.disk_usage(run.out).free
-        reason = str(error).splitlines()[0]
-        advice = "begin anew with --overwrite" if before is None else f"go on from step {before} with --resume"
-        raise TrainingError(
-            f"step {at} cannot be saved in {run.out}: {reason}. Model and state take about {_bytes(run):,} bytes, "
-            f"{free:,} are free there. Make room, and {advice}"
-        ) from error
+    except OSError as error:
+        raise unsaved(run, f"step {at}", error) from error
+
+
+def unsaved(run: Run, what: str, error: OSError) -> TrainingError:
+    """The error of a run whose disk is full, or cannot be written.
+
+    Args:
+        run: which one.
+        what: cannot be written.
+        error: the system's.
+    """
+    before, free = state.latest(run.out / "state"), shutil.disk_usage(run.out).free
+    advice = "begin anew with --overwrite" if before is None else f"go on from step {before} with --resume"
+    return TrainingError(
+        f"{what} cannot be saved in {run.out}: {error}. Model and state take about {_bytes(run):,} bytes, "
+        f"{free:,} are free there. Make room, and {advice}"
+    )
 
 
 def _bytes(run: Run) -> int:

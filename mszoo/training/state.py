@@ -6,6 +6,7 @@ moving average is a safetensors file beside it, since Accelerate would read a re
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,13 +14,16 @@ from pathlib import Path
 
 import safetensors.torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch import nn
 
+from mszoo.checkpoint.folder import checksum
 from mszoo.errors import TrainingError
+from mszoo.files import flush, read_text
 
 __all__ = ["latest", "load", "save"]
 
-_AVERAGE = "average.safetensors"
+_AVERAGE, _CHECKSUMS = "average.safetensors", "sha256.json"
 _KEEP = 2
 _NAME = re.compile(r"step-(\d{8})\Z")
 
@@ -32,6 +36,9 @@ def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module |
         folder: of all states of the run.
         step: steps done.
         average: a module that Accelerate does not know of, the same on every process; None: none.
+
+    Raises:
+        OSError: it cannot be written; older states are whole.
     """
     final, temporary = _folder(folder, step), folder / f".step-{step:08d}.part"
     if accelerator.is_main_process:
@@ -40,15 +47,18 @@ def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module |
     accelerator.wait_for_everyone()
     try:
         _write(accelerator, temporary, average)
-    except Exception:
+        if accelerator.is_main_process:
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(temporary, final)
+    except Exception as error:
         if accelerator.is_main_process:  # a full disk has better uses for it
             shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, (RuntimeError, SafetensorError)):  # they have no error of their own for a full disk
+            raise OSError(str(error).splitlines()[0]) from error
         raise
     if accelerator.is_main_process:
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(temporary, final)
         for old in _whole(folder)[:-_KEEP]:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)  # by the next time, if not now
     accelerator.wait_for_everyone()
 
 
@@ -59,10 +69,11 @@ def _write(accelerator: Accelerator, temporary: Path, average: nn.Module | None)
         if average is not None:
             tensors = {name: tensor.contiguous() for name, tensor in average.state_dict().items()}
             safetensors.torch.save_file(tensors, temporary / _AVERAGE)
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with open(file, "rb") as handle:
-                    os.fsync(handle.fileno())
+        files = [file for file in temporary.rglob("*") if file.is_file()]
+        checksums = {str(file.relative_to(temporary)): checksum(file) for file in files}
+        (temporary / _CHECKSUMS).write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
+        for file in (*files, temporary / _CHECKSUMS):
+            flush(file)
 
 
 def clear(accelerator: Accelerator, folder: Path) -> None:
@@ -79,15 +90,19 @@ def latest(folder: Path) -> int | None:
 
 
 def load(accelerator: Accelerator, folder: Path, step: int, average: nn.Module | None = None) -> None:
-    """Restore the state after ``step`` steps. Raises :class:`TrainingError` if it does not fit this run.
+    """Restore the state after ``step`` steps.
 
     Args:
         accelerator: whose state it is.
         folder: of all states of the run.
         step: steps done.
         average: a module that Accelerate does not know of, the same on every process; None: none.
+
+    Raises:
+        TrainingError: it does not fit this run, or a file of it is damaged.
     """
     path = _folder(folder, step)
+    _check(path)
     try:
         accelerator.load_state(str(path))
         if average is not None:
@@ -97,6 +112,24 @@ def load(accelerator: Accelerator, folder: Path, step: int, average: nn.Module |
             f"cannot resume from {path}: {error}; if the recipe's model or optimizer was changed, start a new run "
             f"with another --out"
         ) from error
+
+
+def _check(path: Path) -> None:
+    """Hold the files of a state against their checksums; older ones have none."""
+    try:
+        recorded = json.loads(read_text(path / _CHECKSUMS))
+        damaged = [name for name, digest in recorded.items() if checksum(path / name) != digest]
+    except FileNotFoundError as error:
+        if Path(error.filename).name == _CHECKSUMS:
+            return
+        damaged = [Path(error.filename).name]
+    except (OSError, ValueError, AttributeError):
+        damaged = [_CHECKSUMS]
+    if damaged:
+        raise TrainingError(
+            f"cannot resume from {path}: {', '.join(damaged)} is damaged; remove that folder to go on from the state "
+            f"before it"
+        )
 
 
 def _folder(folder: Path, step: int) -> Path:

@@ -56,3 +56,16 @@ def test_a_state_without_its_average(run):
     (run / "state" / "step-00000002" / "average.safetensors").unlink()
     with pytest.raises(TrainingError, match=r"cannot resume from .*average\.safetensors"):
         resume(run)
+
+
+def test_a_flipped_byte_of_a_state_is_noticed(run):
+    state = run / "state" / "step-00000002"
+    for file in sorted(state.iterdir()):
+        data = file.read_bytes()
+        file.write_bytes(data[:-5] + bytes([data[-5] ^ 8]) + data[-4:])
+        name = r"sha256\.json" if file.suffix == ".json" else file.name
+        with pytest.raises(TrainingError, match=rf"cannot resume from .*{name}.* is damaged; remove that folder"):
+            resume(run)
+        file.write_bytes(data)
+    (state / "sha256.json").unlink()  # as earlier versions wrote it
+    resume(run)
