@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from tests import factories
 from tests.cli.conftest import save_image
@@ -454,3 +456,35 @@ def test_an_unfinished_name_of_any_length(mszoo_command, grey_identity, tmp_path
     (tmp_path / name).write_bytes(stream.getvalue())
     assert mszoo_command("denoise", tmp_path / name, tmp_path / "out", "--model", grey_identity)[0] == 0
     assert os.listdir(tmp_path / "out") == [name]
+
+
+@pytest.mark.parametrize("place", ["before", "after", "comment", "none", "xmp"])
+def test_text_of_a_picture_is_told_of(mszoo_command, grey_identity, tmp_path, place):
+    image, path = Image.new("L", (8, 8), 100), tmp_path / ("a.jpg" if place == "comment" else "a.png")
+    about = PngInfo()
+    if place in ("before", "xmp"):
+        about.add_itxt("XML:com.adobe.xmp" if place == "xmp" else "Title", "something")
+    image.save(path, **({"comment": b"something"} if place == "comment" else {"pnginfo": about}))
+    if place == "after":  # between the pixels and the end
+        data, text = path.read_bytes(), b"tEXtTitle\0something"
+        chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
+        path.write_bytes(data[:-12] + chunk + data[-12:])
+    code, out, err = mszoo_command("denoise", path, tmp_path / "out.png", "--model", grey_identity)
+    assert code == 0, err
+    assert ("text and comments not kept" in out) == (place not in ("none", "xmp"))
+
+
+@pytest.mark.parametrize("verb", ["solve", "super-resolve"])
+def test_a_range_for_one_image(mszoo_command, grey_identity, tmp_path, verb):
+    values = np.arange(64, dtype=np.int32).reshape(8, 8) * 60
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    words = (tmp_path / "a.tif", tmp_path / "b.tif", "--model", grey_identity, "--h0", "0.5", "--sigma-end", "0.5")
+    more = ("--fraction", "1") if verb == "solve" else ("--factor", "1")
+    code, _, err = mszoo_command(verb, *words, *more)
+    assert code == 1
+    assert "--range LOW:HIGH" in err
+    code, _, err = mszoo_command(verb, *words, *more, "--range", "0:4095")
+    assert code == 0 or "factor" in err, err
+    code, _, err = mszoo_command(verb, *words, *more, "--range", "1:x")
+    assert code == 1
+    assert "--range: '1:x' is no range" in err

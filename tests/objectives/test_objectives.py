@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import pytest
@@ -296,3 +297,13 @@ def test_no_noise_at_all_is_no_fault(name: str) -> None:
     loss, _ = mszoo.create("objective", name).loss(Guess(torch.ones_like(x), torch.ones(3)), x, x, t, None)
     assert loss.isfinite()
     assert mszoo.create("objective", name).largest_t == pytest.approx(1e3)
+
+
+@pytest.mark.parametrize("distribution", ["squared_uniform", "uniform"])
+def test_noise_of_the_eight_bit_scale_is_told(distribution: str) -> None:
+    with pytest.warns(UserWarning, match=r"max_sigma 55 is far above .*did you mean 55/255 = 0\.216\?"):
+        NoiseLevels(distribution=distribution, max_sigma=55)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        NoiseLevels(distribution=distribution, max_sigma=32)
+        NoiseLevels(psnr=[90, -40])

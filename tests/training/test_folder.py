@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -174,3 +175,32 @@ def test_a_disk_that_fills_leaves_the_last_state_whole(tmp_path: Path, more: int
     one, other = weights(out), weights(run(tmp_path / "other", "training.steps=8"))
     assert one.keys() == other.keys()
     assert os.path.exists(out / "state" / "step-00000008")
+
+
+def test_a_disk_that_fills_with_metrics_is_told_with_the_room_that_is_needed(tmp_path: Path) -> None:
+    out = run(tmp_path / "run")
+    with open(out / "metrics.jsonl", "ab") as file:  # lines that are kept when it goes on
+        file.write(b'{"event": "note", "step": 1}\n' * 20_000)
+    limit = (out / "metrics.jsonl").stat().st_size + 40
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    process = start(out, "training.steps=8", "--resume", preexec_fn=full)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert "Traceback" not in err
+    assert re.search(
+        r"metrics\.jsonl cannot be saved in .*take about [\d,]+ bytes.*from step 4 with --resume", err, re.S
+    )
+    run(out, "training.steps=8", resume=True)
+    assert (out / "state" / "step-00000008").exists()
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    out = run(tmp_path / "run")
+    (out / ".model.safetensors.123.part").write_bytes(b"half")
+    (out / "state" / ".step-00000007.part").mkdir()
+    (out / "state" / ".step-00000007.part" / "optimizer.bin").write_bytes(b"half")
+    run(out, "training.steps=5", resume=True)
+    assert not [*out.rglob(".*.part")]

@@ -1,6 +1,8 @@
 """What a run starts from, and how it refuses to start or to go on."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -235,3 +237,24 @@ def test_heads_see_the_data_of_their_scale_once():
         step = Step(model, [Denoising(), Denoising()], trained)
         fit_heads(step, lambda: x.split(2))
         torch.testing.assert_close(model.coarse.mean, coarse_mean)
+
+
+def test_workers_start_after_a_computation_with_several_threads(tmp_path: Path) -> None:
+    """A child that is forked then must compute with one thread, or it hangs."""
+    folder = write_images(tmp_path / "images", 48, 64)
+    code = f"""
+import torch, mszoo
+from mszoo.recipe import DatasetConfig, TrainingConfig
+from mszoo.training.batches import Batches
+torch.set_num_threads(4)
+x = torch.rand(8, 3, 256, 256)
+torch.nn.functional.conv2d(x, torch.rand(16, 3, 5, 5)), (x @ x).sum()
+cut = DatasetConfig(name="image_folder", path={str(folder)!r}, crop=32, zoom=[0.5, 2])
+data = mszoo.create("dataset", "image_folder", 1, path={str(folder)!r})
+batches = Batches(data, cut, TrainingConfig(steps=3, batch_size=4, workers=2))
+first = [images for images, _ in batches.steps(0, 3)]
+alone = [images for images, _ in Batches(data, cut, TrainingConfig(steps=3, batch_size=4)).steps(0, 3)]
+assert all(torch.equal(a, b) for a, b in zip(first, alone, strict=True))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
