@@ -130,7 +130,8 @@ def test_log_prob(photos: Path, tmp_path: Path, kills: int) -> None:
 @pytest.mark.parametrize("several", [False, True], ids=["one process", "two processes"])
 @pytest.mark.parametrize("kills", [pytest.param(1, id="one"), MANY])
 def test_train(tmp_path: Path, kills: int, several: bool) -> None:
-    words = ["train", "smoke-energy", *small_run("training.checkpoint_every=2", "training.batch_size=4", steps=60)]
+    steps = 8 + 4 * kills
+    words = ["train", "smoke-energy", *small_run("training.checkpoint_every=2", "training.batch_size=4", steps=steps)]
     whole, again = tmp_path / "whole", tmp_path / "again"
     finish(*words, "--out", whole, several=several)
     chance, killed = random.Random(0), 0
@@ -139,7 +140,7 @@ def test_train(tmp_path: Path, kills: int, several: bool) -> None:
         return max((int(p.name[5:]) for p in (again / "state").glob("step-*")), default=0)
 
     for _ in range(kills):
-        target = min(58, step() + chance.randint(2, max(2, 100 // kills)))
+        target = min(steps - 4, step() + chance.randint(2, 4))
         killed += kill([*words, "--out", again, "--resume"], step, target, several)
         time.sleep(chance.random() * 0.05)
     assert killed

@@ -71,6 +71,8 @@ def mutate(chance: random.Random) -> list[str]:
             given += [option] if flag else [option, chance.choice([*VALUES, *HERE] if chance.random() < 0.7 else HERE)]
     if words == ("train",):
         given += small_run("training.checkpoint_every=1", steps=1)
+    if words == ("sample",) and "--size" not in given:
+        given += ["--size", "16"]
     if chance.random() < 0.1:
         given.insert(chance.randrange(len(given) + 1), chance.choice(VALUES))
     if chance.random() < 0.05:
