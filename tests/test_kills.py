@@ -22,7 +22,7 @@ from tests.factories import energy, identity, small_run
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="it looks for processes in /proc")
 
 FEW = pytest.param(2, id="two")
-MANY = pytest.param(20, id="twenty", marks=[pytest.mark.slow, pytest.mark.fuzz])
+MANY = pytest.param(20, id="twenty", marks=pytest.mark.fuzz)
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
 
 
@@ -128,7 +128,7 @@ def test_log_prob(photos: Path, tmp_path: Path, kills: int) -> None:
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one process", "two processes"])
-@pytest.mark.parametrize("kills", [pytest.param(1, id="one"), MANY])
+@pytest.mark.parametrize("kills", [pytest.param(1, id="one", marks=pytest.mark.slow), MANY])
 def test_train(tmp_path: Path, kills: int, several: bool) -> None:
     steps = 8 + 4 * kills
     words = ["train", "smoke-energy", *small_run("training.checkpoint_every=2", "training.batch_size=4", steps=steps)]

@@ -166,7 +166,6 @@ def test_a_hundred_command_lines(place: Path, mszoo_command: Any, writes: Writes
     fuzz(range(100), place, mszoo_command, writes)
 
 
-@pytest.mark.slow
 @pytest.mark.fuzz
 @pytest.mark.parametrize("part", range(100))
 def test_ten_thousand_command_lines(part: int, place: Path, mszoo_command: Any, writes: Writes) -> None:

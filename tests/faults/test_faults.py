@@ -8,6 +8,8 @@ import pytest
 
 from tests.faults.sweep import KINDS, OPERATIONS, Sweep
 
+QUICK = ("ENOSPC", "short", "kill")
+
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
@@ -19,7 +21,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
     made.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*QUICK, *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k not in QUICK)])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_whatever_call_fails_files_are_whole(sweep: Sweep, operation: str, kind: str) -> None:
     tries = sweep(operation, kind)
