@@ -23,7 +23,7 @@ from tests.factories import denoiser, energy, small_run
 
 SECONDS = 90  # after which a command counts as one that hangs
 # Verbs that train for minutes whatever they are told, or that show a picture of the packaged model.
-LONG = {("experiment", "scale-mixture"), ("experiment", "known-densities"), ("demo",)}
+LONG = {("demo",), *(("experiment", name) for name in ("scale-mixture", "known-densities", "dimensionality"))}
 VALUES = [
     *("", "0", "1", "2", "-1", "8", "nan", "inf", "-inf", "1e400", "0.1", "25/255", "1/0", "0x10", "1_0", "9" * 5000),
     *("99999999999999999999", "²", "x", "a=b", "=", "0:1", "1:0", "0:4095", "::", "16", "8x16", "0x0", "16x-1", "-"),
@@ -45,6 +45,17 @@ HERE += [
 ]
 
 
+FITTING = {  # what makes sense, by the name of an option or argument: given more often
+    **{"model": ["grey", "energy"], "models": ["grey", "energy"], "data": ["photos", "photo.png"]},
+    **{
+        "image": ["photo.png", "colour.png"],
+        "images": ["photos", "photo.png"],
+        "paths": ["photo.png", "photos", "out"],
+    },
+    **{"out": ["new.png", "out", "out/b", "new.tif"], "recipe": ["smoke-denoiser", "smoke-energy"]},
+}
+
+
 def commands(command: Any, above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     """Every verb, with its options and arguments."""
     inner = getattr(command, "commands", None)
@@ -63,12 +74,13 @@ def mutate(chance: random.Random) -> list[str]:
     for parameter in VERBS[words].params:
         option = max(getattr(parameter, "opts", [""]), key=len)
         several = chance.choice([1, 1, 2, 3]) if parameter.nargs == -1 or parameter.multiple else 1
-        value = [chance.choice(HERE if chance.random() < 0.7 else VALUES) for _ in range(several)]
+        pool = FITTING.get(parameter.name or "", HERE)
+        value = [chance.choice(pool if chance.random() < 0.7 else [*HERE, *VALUES]) for _ in range(several)]
         if parameter.param_type_name == "argument":
             given += value if chance.random() < 0.95 else []
         elif chance.random() < (0.8 if parameter.required else 0.2):
             flag = getattr(parameter, "is_flag", False)
-            given += [option] if flag else [option, chance.choice([*VALUES, *HERE] if chance.random() < 0.7 else HERE)]
+            given += [option] if flag else [option, *value[:1]] if pool is not HERE else [option, chance.choice(VALUES)]
     if words == ("train",):
         given += small_run("training.checkpoint_every=1", steps=1)
     if words == ("sample",) and "--size" not in given:
