@@ -40,8 +40,8 @@ ALLOWED = {
     ("mszoo/evaluation/tables.py", "imports by name"): "pyarrow",
     ("mszoo/testing/datasets.py", "pickle"): "of what was pickled in the same line",
     ("mszoo/testing/parallel.py", "processes"): "this Python, on a component of an installed distribution",
-    ("mszoo/conditioners/winograd.py", "processes"): "the compiler, on our own source",
-    ("mszoo/conditioners/winograd.py", "libraries"): "compiled from our own source",
+    ("mszoo/inference/fast/library.py", "processes"): "the compiler, on our own source",
+    ("mszoo/inference/fast/library.py", "libraries"): "compiled from our own source",
 }
 
 

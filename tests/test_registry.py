@@ -63,6 +63,7 @@ def test_listing_by_kind_and_pattern() -> None:
         "anchored",
         "denoiser",
         "inner_product",
+        "predictive",
         "score",
         "squared_norm",
     ]

@@ -13,7 +13,6 @@ from mszoo.cli.inputs import check_folder, check_images, check_models
 from mszoo.cli.options import Device, Seed, Views, number
 from mszoo.cli.output import console, errors, plain, print_error, print_likelihood, print_psnr
 from mszoo.errors import MszooError
-from mszoo.recipe import SIGMAS
 
 if TYPE_CHECKING:
     from mszoo.evaluation import ComparisonRow, Evaluation
@@ -55,6 +54,8 @@ def evaluate(
     """
     if pixel and out is None:
         raise MszooError("--pixel draws a picture: say where with --out FOLDER")
+    from mszoo.recipe import SIGMAS
+
     pixels = [coordinates(p) for p in pixel or ()]
     sigmas = [number(text, "--sigma") for text in sigma] if sigma else list(SIGMAS)
     names = [Path(name).resolve().name if Path(name).is_dir() else name for name in models]

@@ -6,16 +6,32 @@ import json
 from pathlib import Path
 
 import pytest
+from accelerate import Accelerator
 
+from mszoo.options import validate
+from mszoo.recipe import Recipe
 from mszoo.training.log import Log
+from tests.factories import network
 
 
 def records(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def run(path: Path, start: int, stop: int, main: bool = True) -> None:
-    with Log(path, "small", start, stop, main) as log:
+class Second(Accelerator):
+    """As another process than the first sees itself."""
+
+    is_main_process = False  # type: ignore[assignment]
+
+
+def recipe(steps: int) -> Recipe:
+    part = {"conditioner": network(), "head": "denoiser"}
+    values = {"name": "small", "model": {"coarse": part}, "training": {"steps": steps}}
+    return validate(Recipe, values, "recipe")
+
+
+def run(path: Path, start: int, stop: int, accelerator: type[Accelerator] = Accelerator) -> None:
+    with Log(path.parent, recipe(stop), start, accelerator(cpu=True)) as log:
         for step in range(start + 1, stop + 1):
             log.progress(step, loss=1 / step, images_per_second=12.3456, rate=0.1)
         log.write("evaluation", stop, psnr=30.5)
@@ -25,8 +41,9 @@ def test_every_step_is_a_record(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "metrics.jsonl"
     run(path, 0, 3)
     found = records(path)
-    assert [(r["event"], r["step"]) for r in found] == [*(("train", 1), ("train", 2), ("train", 3), ("evaluation", 3))]
-    assert found[1] == {"event": "train", "step": 2, "loss": 0.5, "images_per_second": 12.35, "rate": 0.1}
+    events = [("start", 0), *(("train", k) for k in (1, 2, 3)), ("evaluation", 3)]
+    assert [(r["event"], r["step"]) for r in found] == events
+    assert found[2] == {"event": "train", "step": 2, "loss": 0.5, "images_per_second": 12.35, "rate": 0.1}
     assert found[-1]["psnr"] == 30.5
 
 
@@ -49,13 +66,13 @@ def test_a_new_run_forgets_the_old(tmp_path: Path) -> None:
 
 
 def test_only_the_main_process_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(tmp_path / "deep" / "metrics.jsonl", 0, 3, main=False)
+    run(tmp_path / "deep" / "metrics.jsonl", 0, 3, Second)
     assert not list(tmp_path.iterdir())
     assert capsys.readouterr() == ("", "")
 
 
 def test_what_it_says_is_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Log(tmp_path / "metrics.jsonl", "small", 0, 5, True) as log:
+    with Log(tmp_path, recipe(5), 0, Accelerator(cpu=True)) as log:
         log.say("[bold]runs/[x][/bold]")
         log.progress(5, loss=0.25, images_per_second=3.0)
     said = capsys.readouterr().err
