@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         inference,
         objectives,
         randomness,
+        samplers,
         testing,
     )
     from mszoo.api import create, list_components, list_models, load, train
@@ -53,13 +54,14 @@ __all__ = [
     "load",
     "objectives",
     "randomness",
+    "samplers",
     "testing",
     "train",
 ]
 
 STABLE = (
     *("bases", "conditioners", "data", "errors", "heads"),
-    *("importers", "inference", "objectives", "randomness", "testing"),
+    *("importers", "inference", "objectives", "randomness", "samplers", "testing"),
 )
 """The modules that plugins and programs may import from, besides ``mszoo`` itself: what their ``__all__`` names stays,
 or a release says under another name for a while. All other modules may change without a word."""

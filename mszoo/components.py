@@ -39,7 +39,7 @@ _REFUSED = ["dmey"] + [
 
 @hookimpl
 def mszoo_components() -> Iterator[Spec]:
-    """Every basis, conditioner, head, objective, data set and importer that mszoo ships."""
+    """Every basis, conditioner, head, objective, data set, sampler and importer that mszoo ships."""
     yield Spec("basis", "haar", _ORTHOGONAL, "Haar wavelet, 2 taps", {"wavelet": "haar"})
     for family, (title, orders) in _FAMILIES.items():
         for n in orders:
@@ -138,6 +138,24 @@ def mszoo_components() -> Iterator[Spec]:
         "image_folder",
         "mszoo.data.image_folder:ImageFolder",
         "a folder, a zip file or a glob of image files",
+    )
+    yield Spec(
+        "sampler",
+        "ascent",
+        "mszoo.samplers.ascent:Ascent",
+        "stochastic ascent, the noise estimated or known (paper A)",
+    )
+    yield Spec(
+        "sampler",
+        "heun",
+        "mszoo.samplers.heun:Heun",
+        "the probability flow in second-order steps (Karras et al.)",
+    )
+    yield Spec(
+        "sampler",
+        "langevin",
+        "mszoo.samplers.langevin:Langevin",
+        "annealed Langevin dynamics; of an energy, with Metropolis' test",
     )
     yield Spec(
         "importer",

@@ -29,9 +29,9 @@ from mszoo.summary import ScaleSummary, summarize
 
 if TYPE_CHECKING:
     from mszoo.inference import Operator, Schedule
-    from mszoo.inference.ascent import OnStep
     from mszoo.inference.likelihood import Unit
     from mszoo.inference.sampling import OnScale
+    from mszoo.samplers import AnySampler, OnStep
 
 __all__ = ["MultiScaleModel"]
 
@@ -417,9 +417,10 @@ class MultiScaleModel(nn.Module):
         count: int = 1,
         size: int | tuple[int, int] = 64,
         *,
+        sampler: AnySampler | None = None,
         generator: torch.Generator | int | None = None,
-        coarse: Schedule | None = None,
-        detail: Schedule | None = None,
+        coarse: AnySampler | None = None,
+        detail: AnySampler | None = None,
         contrast: tuple[float, float] | None = (0.0, 0.8),
         on_step: OnScale | None = None,
     ) -> Tensor:
@@ -444,7 +445,15 @@ class MultiScaleModel(nn.Module):
         from mszoo.inference import sample
 
         return sample(
-            self, count, size, generator=generator, coarse=coarse, detail=detail, contrast=contrast, on_step=on_step
+            self,
+            count,
+            size,
+            sampler=sampler,
+            generator=generator,
+            coarse=coarse,
+            detail=detail,
+            contrast=contrast,
+            on_step=on_step,
         )
 
     def super_resolve(
@@ -453,8 +462,8 @@ class MultiScaleModel(nn.Module):
         factor: int = 4,
         *,
         mean_of: int = 1,
+        sampler: AnySampler | None = None,
         generator: torch.Generator | int | None = None,
-        detail: Schedule | None = None,
         on_step: OnScale | None = None,
     ) -> Tensor:
         """Enlarge images; see :func:`mszoo.inference.super_resolve`.
@@ -476,7 +485,7 @@ class MultiScaleModel(nn.Module):
         """
         from mszoo.inference import super_resolve
 
-        return super_resolve(self, low, factor, mean_of=mean_of, generator=generator, detail=detail, on_step=on_step)
+        return super_resolve(self, low, factor, mean_of=mean_of, sampler=sampler, generator=generator, on_step=on_step)
 
     def solve(
         self,

@@ -22,7 +22,7 @@ from mszoo.options import options_model, validate
 
 __all__ = ["BASES", "KINDS", "PROVIDERS", "Part", "Registry", "Spec", "natural_order"]
 
-KINDS = ("basis", "conditioner", "head", "objective", "dataset", "importer")
+KINDS = ("basis", "conditioner", "head", "objective", "dataset", "sampler", "importer")
 
 # Leading parameters of a component's class that the model supplies; all others are options of a recipe.
 SUPPLIED: Mapping[str, tuple[str, ...]] = {
@@ -31,6 +31,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "head": ("conditioner",),
     "objective": (),
     "dataset": ("channels",),
+    "sampler": (),
     "importer": (),
 }
 
@@ -41,6 +42,7 @@ BASES: Mapping[str, str] = {
     "head": "mszoo.heads:Head",
     "objective": "mszoo.objectives:Objective",
     "dataset": "mszoo.data:ImageDataset",
+    "sampler": "mszoo.samplers:Sampler",
     "importer": "mszoo.importers:Importer",
 }
 

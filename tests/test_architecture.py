@@ -10,7 +10,7 @@ PACKAGE = Path(mszoo.__file__).parent
 LAYERS = [
     *("errors", "isolation", "shipped", "files", "pickles", "options", "randomness", "text"),
     *("registry", "hooks", "components", "discovery", "recipe", "pictures"),
-    *("bases", "conditioners", "heads", "objectives", "data"),
+    *("bases", "conditioners", "heads", "objectives", "data", "samplers"),
     *("summary", "build", "model", "checkpoint", "importers"),
     *("inference", "evaluation", "hub", "training", "experiments"),
     *("scaffold", "testing"),

@@ -17,6 +17,7 @@ from mszoo.heads import Head
 from mszoo.importers import Importer
 from mszoo.objectives import Objective
 from mszoo.registry import KINDS, Registry, Spec, natural_order
+from mszoo.samplers import Sampler
 
 CONTRACTS = {
     "basis": Basis,
@@ -24,6 +25,7 @@ CONTRACTS = {
     "head": Head,
     "objective": Objective,
     "dataset": ImageDataset,
+    "sampler": Sampler,
     "importer": Importer,
 }
 

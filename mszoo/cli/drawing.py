@@ -13,7 +13,7 @@ from mszoo.cli.targets import Existing, check_source, check_targets
 from mszoo.errors import MszooError
 from mszoo.text import one_line
 
-__all__ = ["Opened", "ascending", "open_page", "proceed", "schedule"]
+__all__ = ["Opened", "ascending", "open_page", "proceed", "sampler", "schedule"]
 
 
 @dataclass
@@ -94,6 +94,14 @@ def schedule(base: Any, **given: float | None) -> Any:
         return replace(base, **{name: value for name, value in given.items() if value is not None})
     except ValueError as error:
         raise MszooError(str(error)) from None
+
+
+def sampler(name: str | None, blind: bool, **given: float | None) -> Any:
+    """A sampler with the options that were given; None: an ascent, if the model is blind, or Heun's."""
+    from mszoo.samplers import make_sampler
+
+    options = {key: value for key, value in given.items() if value is not None}
+    return make_sampler({"name": name or ("ascent" if blind else "heun"), **options})
 
 
 @contextmanager

@@ -18,10 +18,12 @@ __all__ = [
     "ModelOption",
     "Overwrite",
     "Quality",
+    "SamplerOption",
     "Samples",
     "Seed",
     "SigmaEnd",
     "SkipExisting",
+    "Steps",
     "ValueRange",
     "Views",
     "number",
@@ -39,9 +41,21 @@ _MODEL = "A packaged model, a checkpoint folder, or owner/name on the Hub."
 ModelName = Annotated[str, typer.Argument(help=_MODEL, callback=check_model)]
 ModelOption = Annotated[str, typer.Option("--model", help=_MODEL, callback=check_model)]
 Samples = Annotated[int, typer.Option(min=1, help="1: one sample. More: their mean, which has the smaller error.")]
-Beta = Annotated[float | None, typer.Option(help="1 adds no noise on the way; less adds more, and varies more.")]
-H0 = Annotated[float | None, typer.Option(help="First step size; smaller is slower and finer.")]
-SigmaEnd = Annotated[float | None, typer.Option(help="Stop at this noise level, relative to the image's deviation.")]
+SamplerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        help="ascent, heun, langevin, or a plugin's. By default ascent for a blind model, heun for another.",
+    ),
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="How often the sampler asks the network, about.")]
+Beta = Annotated[
+    float | None, typer.Option(help="ascent: 1 adds no noise on the way; less adds more, and varies more.")
+]
+H0 = Annotated[float | None, typer.Option(help="ascent: first step size; smaller is slower and finer.")]
+SigmaEnd = Annotated[
+    float | None, typer.Option(help="ascent: stop at this noise level, relative to the image's deviation.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Leave results that are there already as they are.")

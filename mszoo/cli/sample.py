@@ -8,8 +8,20 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from mszoo.cli.drawing import ascending, schedule
-from mszoo.cli.options import H0, Beta, Device, ModelOption, Overwrite, Seed, SigmaEnd, SkipExisting, sides
+from mszoo.cli.drawing import ascending, sampler
+from mszoo.cli.options import (
+    H0,
+    Beta,
+    Device,
+    ModelOption,
+    Overwrite,
+    SamplerOption,
+    Seed,
+    SigmaEnd,
+    SkipExisting,
+    Steps,
+    sides,
+)
 from mszoo.cli.output import console
 from mszoo.cli.targets import Existing, check_targets
 from mszoo.errors import MszooError
@@ -25,6 +37,8 @@ def sample(
     model: ModelOption = "photographs-haar-rf13",
     count: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many images.")] = 4,
     size: Annotated[str, typer.Option(help="Side in pixels, or HEIGHTxWIDTH.")] = "160",
+    sampler_name: SamplerOption = None,
+    steps: Steps = None,
     seed: Seed = 0,
     beta: Beta = None,
     h0: H0 = None,
@@ -50,17 +64,19 @@ def sample(
     from mszoo.bases import check_multiple
     from mszoo.data.images import contact_sheet, write_image
     from mszoo.inference import fast
-    from mszoo.inference.sampling import COARSE, DETAIL
     from mszoo.inference.sampling import sample as draw
 
-    coarse = schedule(COARSE, beta=coarse_beta, h0=coarse_h0, sigma_end=coarse_sigma_end)
-    detail = schedule(DETAIL, beta=beta, h0=h0, sigma_end=sigma_end)
     loaded = fast(mszoo.load(model, device))
     check_multiple(*height_width, loaded.unit)
-    out.mkdir(parents=True, exist_ok=True)
+    finest = {"beta": beta, "h0": h0, "sigma_end": sigma_end}
+    coarsest = {"beta": coarse_beta, "h0": coarse_h0, "sigma_end": coarse_sigma_end}
+    detail, coarse = (sampler(sampler_name, loaded.blind, steps=steps, **given) for given in (finest, coarsest))
     with ascending() as show:
         images = draw(loaded, count, height_width, generator=seed, coarse=coarse, detail=detail, on_step=show)
+    out.mkdir(parents=True, exist_ok=True)
     for image, target in zip([*images, *[contact_sheet(images)] * (count > 1)], targets, strict=True):
         if not (existing is Existing.skip and target.exists()):
             write_image(image, target)
+    for told in filter(None, [coarse.report(), detail.report()]):
+        console.print(told)
     console.print(f"wrote {count} image(s) into {escape(one_line(str(out)))}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from mszoo.cli.drawing import ascending, open_page, proceed, schedule
+from mszoo.cli.drawing import ascending, open_page, proceed, sampler
 from mszoo.cli.options import (
     H0,
     Beta,
@@ -16,10 +16,12 @@ from mszoo.cli.options import (
     ModelOption,
     Overwrite,
     Quality,
+    SamplerOption,
     Samples,
     Seed,
     SigmaEnd,
     SkipExisting,
+    Steps,
     ValueRange,
     value_range,
 )
@@ -35,6 +37,8 @@ def super_resolve(
     model: ModelOption = "photographs-haar-rf13",
     factor: Annotated[int, typer.Option(help="A power of two, at most 2^levels of the model.")] = 4,
     samples: Samples = 1,
+    sampler_name: SamplerOption = None,
+    steps: Steps = None,
     seed: Seed = 0,
     beta: Beta = None,
     h0: H0 = None,
@@ -53,16 +57,15 @@ def super_resolve(
 
     import mszoo
     from mszoo.inference import fast
-    from mszoo.inference.sampling import DETAIL
     from mszoo.inference.sampling import super_resolve as enlarge
 
-    detail = schedule(DETAIL, beta=beta, h0=h0, sigma_end=sigma_end)
     loaded = fast(mszoo.load(model, device))
+    drawn = sampler(sampler_name, loaded.blind, steps=steps, beta=beta, h0=h0, sigma_end=sigma_end)
     low = small.batch(loaded.channels, device)
     with ascending() as show:
-        large = enlarge(loaded, low, factor, mean_of=samples, generator=seed, detail=detail, on_step=show)
+        large = enlarge(loaded, low, factor, mean_of=samples, sampler=drawn, generator=seed, on_step=show)
     notes = [*small.picture.notes, *["transparency not kept"] * (small.page.alpha is not None)]
     small.page.alpha = None  # of another size
     out.parent.mkdir(parents=True, exist_ok=True)
-    notes += small.write(large, out, quality)
+    notes += [*small.write(large, out, quality), *filter(None, [drawn.report()])]
     console.print(escape(f"wrote {one_line(str(out))}" + f"  ({'; '.join(notes)})" * bool(notes)), soft_wrap=True)

@@ -1,6 +1,5 @@
 """Inference: what one does with a model and an image."""
 
-from mszoo.inference.ascent import Schedule
 from mszoo.inference.denoising import add_noise, denoise_image
 from mszoo.inference.fast import fast
 from mszoo.inference.inverse import solve
@@ -8,6 +7,7 @@ from mszoo.inference.likelihood import has_density, log_prob, log_prob_scales, n
 from mszoo.inference.operators import Blur, Inpainting, Operator, RandomProjections, SuperResolution
 from mszoo.inference.sampling import downsample, sample, super_resolve
 from mszoo.inference.views import denoise_view, denoise_views
+from mszoo.samplers import Schedule
 
 __all__ = [
     "Blur",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from mszoo.errors import ImageSizeError, UnsupportedError
+from mszoo.errors import ImageSizeError
 from mszoo.inference.arguments import check_whole, without_derivative
-from mszoo.inference.ascent import OnStep, Schedule, ascend
 from mszoo.inference.operators import Operator
 from mszoo.inference.views import denoise_view, denoise_views
 from mszoo.model import MultiScaleModel
 from mszoo.randomness import child_generators, normal
+from mszoo.samplers import OnStep, Schedule, ascend
 
 __all__ = ["SOLVE", "solve"]
 
@@ -38,7 +40,8 @@ def solve(
     the last, which only denoises, averages over all positions of the grid (16 of them at most).
 
     Args:
-        model: blind, in eval mode; :func:`mszoo.inference.fast` makes it faster.
+        model: in eval mode. Where a head takes t it is told the noise of the schedule, which is annealed then;
+            :func:`mszoo.inference.fast` makes it faster.
         measurement: (B, ...), as ``operator.forward`` gives it, in any floating-point type.
         operator: the measurement.
         mean_of: 1 gives a sample; more gives the mean of as many, which has the smaller error.
@@ -53,7 +56,7 @@ def solve(
     Raises:
         ImageSizeError: a measurement that is not of this operator, or not of images of this model's channels.
         OptionsError: ``mean_of`` below 1.
-        UnsupportedError: a model that is not blind, or a measurement that requires a gradient.
+        UnsupportedError: a measurement that requires a gradient.
 
     Example:
         >>> import torch, mszoo
@@ -66,7 +69,7 @@ def solve(
     check_whole("solve", mean_of=mean_of)
     schedule = SOLVE if schedule is None else schedule
     if not model.blind:
-        raise UnsupportedError("solving estimates the noise level from a blind denoiser; this model needs sigma")
+        schedule = replace(schedule, annealed=True)
     if not isinstance(measurement, Tensor) or not measurement.is_floating_point() or not measurement.numel():
         given = (
             f"{tuple(measurement.shape)} of {measurement.dtype}"
@@ -82,8 +85,9 @@ def solve(
         )
     half, last = torch.full_like(known, 0.5), min(4**model.levels, 16)
 
-    def direction(y: Tensor, which: Tensor, step: int) -> Tensor:
-        denoised = denoise_view(model, y, None, step) if step else denoise_views(model, y, None, last)
+    def direction(y: Tensor, which: Tensor, left: Tensor, step: int) -> Tensor:
+        sigma = None if model.blind else left
+        denoised = denoise_view(model, y, sigma, step) if step else denoise_views(model, y, sigma, last)
         return denoised - y + operator.pseudo_inverse(m[which] - operator.forward(denoised))
 
     generators = child_generators(generator, len(m))

@@ -10,17 +10,18 @@ from torch import Tensor
 
 from mszoo.bases import check_multiple
 from mszoo.errors import UnsupportedError
-from mszoo.heads.base import Head, per_image
+from mszoo.heads import Head
+from mszoo.heads.base import per_image
 from mszoo.inference.arguments import check_whole, without_derivative
-from mszoo.inference.ascent import OnStep, Schedule, ascend
 from mszoo.inference.operators import SuperResolution
 from mszoo.model import MultiScaleModel
-from mszoo.randomness import child_generators, normal
+from mszoo.randomness import child_generators
+from mszoo.samplers import AnySampler, OnStep, Sampler, Target, make_sampler
 
-__all__ = ["COARSE", "DETAIL", "downsample", "sample", "super_resolve"]
+__all__ = ["downsample", "sample", "super_resolve"]
 
-COARSE = Schedule(h0=0.01, beta=0.1, sigma_end=0.05, floor=0.001)
-DETAIL = Schedule(h0=0.01, beta=1.0, sigma_end=0.01)
+# Noise levels that drawing begins at, in local means: what hides details, and what blind denoisers are trained with.
+_DETAIL, _BLIND = 3.0, 1.0
 
 OnScale = Callable[[int, int, Tensor, Tensor], None]
 
@@ -31,9 +32,10 @@ def sample(
     count: int = 1,
     size: int | tuple[int, int] = 64,
     *,
+    sampler: AnySampler | None = None,
     generator: torch.Generator | int | None = None,
-    coarse: Schedule | None = None,
-    detail: Schedule | None = None,
+    coarse: AnySampler | None = None,
+    detail: AnySampler | None = None,
     contrast: tuple[float, float] | None = (0.0, 0.8),
     on_step: OnScale | None = None,
 ) -> Tensor:
@@ -43,12 +45,16 @@ def sample(
         model: in eval mode; :func:`mszoo.inference.fast` makes it faster.
         count: how many.
         size: side, or (height, width), in pixels; multiples of ``model.unit``.
+        sampler: how every scale is drawn: a name (``mszoo components sampler``), a mapping with ``name`` and options, a
+            :class:`~mszoo.samplers.Sampler`, or a :class:`~mszoo.samplers.Schedule` of the ascent. None: paper A's
+            ``ascent`` where the head is blind, ``heun`` where it takes t.
         generator: a torch.Generator, a seed, or None: torch's global generator. Image i is the same whatever
             ``count`` is.
-        coarse: how the coarsest image is drawn; None: :data:`COARSE`.
-        detail: how the details of every scale are drawn, given the finished coarser image; None: :data:`DETAIL`.
-        contrast: range of local means to which each generated coarsest image is stretched: models trained with random
-            intensities draw images of little contrast. None: leave it. A model without a basis is never stretched.
+        coarse: how the coarsest image is drawn, in place of ``sampler``.
+        detail: how the details of every scale are drawn, given the finished coarser image, in place of ``sampler``.
+        contrast: range of local means to which each generated coarsest image is stretched: blind models trained with
+            random intensities draw images of little contrast. None: leave it. A model without a basis, or one that is
+            told the noise level, is never stretched.
         on_step: called with the scale, the step, that scale's coefficients and their noise levels.
 
     Returns:
@@ -56,8 +62,8 @@ def sample(
 
     Raises:
         ImageSizeError: a size that is no multiple of ``model.unit``.
-        OptionsError: ``count`` or a side below 1.
-        UnsupportedError: a model that is not blind.
+        OptionsError: ``count`` or a side below 1, or an impossible sampler.
+        UnsupportedError: a sampler that needs what a head lacks, such as an energy.
 
     Example:
         >>> import mszoo
@@ -70,15 +76,19 @@ def sample(
     check_whole("sample", count=count, size=height)
     check_whole("sample", size=width)
     check_multiple(height, width, model.unit)
+    samplers = _samplers(model.scales, sampler if detail is None else detail, sampler if coarse is None else coarse)
     generators = child_generators(generator, count)
     reference = next(model.parameters())
-    levels, gain = model.levels, 2**model.levels
-    shape = (count, model.channels, height // gain, width // gain)
-    empty = torch.zeros(shape, device=reference.device, dtype=model.dtype)
-    low = _draw(model.coarse, empty, None, coarse or COARSE, generators, gain, _of_scale(on_step, levels))
-    if contrast is not None and levels:
-        low = _stretch(low, contrast[0] * gain, contrast[1] * gain)
-    return _refine(model, low, levels, detail or DETAIL, generators, on_step)
+    unit, levels = 2**model.levels, model.levels
+    shape = (count, model.channels, height // unit, width // unit)
+    mean = torch.full(shape, 0.0 if model.coarse.blind else unit / 2, device=reference.device, dtype=model.dtype)
+    # The mean over the image of so much noise deviates by white minus black: even the brightness is hidden.
+    largest = _largest(model, model.coarse, math.sqrt(mean[0, 0].numel()), unit)
+    target = Target(model.coarse, mean, None, unit, largest)
+    low = samplers[-1].draw(target, generators, _of_scale(on_step, levels))
+    if contrast is not None and levels and model.coarse.blind:
+        low = _stretch(low, contrast[0] * unit, contrast[1] * unit)
+    return _refine(model, low, samplers[:-1], generators, on_step)
 
 
 @without_derivative("low", "mszoo.inference.downsample and model.denoise, which have one")
@@ -88,8 +98,8 @@ def super_resolve(
     factor: int = 4,
     *,
     mean_of: int = 1,
+    sampler: AnySampler | None = None,
     generator: torch.Generator | int | None = None,
-    detail: Schedule | None = None,
     on_step: OnScale | None = None,
 ) -> Tensor:
     """Enlarge images by drawing the details of the finer scales (paper A, algorithm 3). It has no derivative.
@@ -100,8 +110,8 @@ def super_resolve(
         factor: a power of two, 2 to 2^J.
         mean_of: 1 gives a sample, sharp; more gives the mean of as many samples, which estimates the conditional mean
             and has the smaller error.
+        sampler: how the details are drawn; see :func:`sample`.
         generator: a torch.Generator, a seed, or None: torch's global generator.
-        detail: how the details are drawn; None: :data:`DETAIL`.
         on_step: see :func:`sample`.
 
     Returns:
@@ -109,15 +119,15 @@ def super_resolve(
 
     Raises:
         UnsupportedError: a factor that is no power of two, or more than the model has levels for; low requires a
-            gradient.
+            gradient; a sampler that needs what a head lacks.
         ImageSizeError: images of other channels, or whose sides do not fit the networks.
-        OptionsError: ``mean_of`` below 1.
+        OptionsError: ``mean_of`` below 1, or an impossible sampler.
 
     Example:
         >>> import torch, mszoo
         >>> from mszoo.inference import Schedule, downsample
         >>> model, low = mszoo.load("photographs-haar-rf13"), torch.full((1, 1, 8, 8), 0.5)
-        >>> x = super_resolve(model, low, factor=2, generator=0, detail=Schedule(h0=0.5))
+        >>> x = super_resolve(model, low, factor=2, generator=0, sampler=Schedule(h0=0.5))
         >>> torch.allclose(downsample(model, x, 2), low, atol=1e-5)
         True
     """
@@ -132,9 +142,10 @@ def super_resolve(
     # of the large image: what the networks of the finer scales need
     unit = math.lcm(*(2 ** (j + 1) * head.conditioner.unit for j, head in enumerate(model.scales[:levels])))
     known = model.prepare(low, unit // math.gcd(unit, factor))
+    samplers = _samplers(model.scales[:levels], sampler, sampler)
     generators = child_generators(generator, len(low) * mean_of)
     start = (factor * known).repeat_interleave(mean_of, 0)
-    images = _refine(model, start, levels, detail or DETAIL, generators, on_step)
+    images = _refine(model, start, samplers, generators, on_step)
     return images.unflatten(0, (len(low), mean_of)).mean(1).to(low.dtype)
 
 
@@ -158,42 +169,39 @@ def downsample(model: MultiScaleModel, x: Tensor, factor: int) -> Tensor:
     return SuperResolution(model.basis, factor).forward(x)
 
 
+def _samplers(heads: Sequence[Head], detail: AnySampler | None, coarse: AnySampler | None) -> list[Sampler]:
+    """A sampler for each scale, finest first; None for one: by its head. All are checked before anything is drawn."""
+    given = [*[detail] * (len(heads) - 1), coarse]
+    chosen = [
+        make_sampler(one if one is not None else "ascent" if head.blind else "heun")
+        for head, one in zip(heads, given, strict=True)
+    ]
+    for head, sampler in zip(heads, chosen, strict=True):
+        sampler.check(head)
+    return chosen
+
+
+def _largest(model: MultiScaleModel, head: Head, enough: float, unit: int) -> float:
+    """The noise level that drawing begins at: enough of it, or as much as the head was trained with."""
+    return _BLIND if head.blind else min(enough, math.sqrt(model.largest_t) / unit)
+
+
 def _refine(
     model: MultiScaleModel,
     low: Tensor,
-    levels: int,
-    schedule: Schedule,
+    samplers: Sequence[Sampler],
     generators: Sequence[torch.Generator],
     on_step: OnScale | None,
 ) -> Tensor:
-    """Draw the details of scales levels - 1 ... 0, each given the finished coarser image."""
-    for j in reversed(range(levels)):
-        empty = low.repeat(1, 3, 1, 1).zero_()
-        detail = _draw(model.scales[j], empty, low, schedule, generators, 2 ** (j + 1), _of_scale(on_step, j))
+    """Draw details of as many scales as there are samplers (finest first), each given the finished coarser image."""
+    for j, sampler in reversed(list(enumerate(samplers))):
+        head, unit = model.scales[j], 2 ** (j + 1)
+        mean = low.repeat(1, 3, 1, 1).zero_()
+        target = Target(head, mean, low, unit, _largest(model, head, _DETAIL, unit))
+        detail = sampler.draw(target, generators, _of_scale(on_step, j))
         assert model.basis is not None
         low = model.basis.synthesize(low, detail)
     return low
-
-
-def _draw(
-    head: Head,
-    mean: Tensor,
-    cond: Tensor | None,
-    schedule: Schedule,
-    generators: Sequence[torch.Generator],
-    gain: int,
-    on_step: OnStep | None,
-) -> Tensor:
-    """Ascend from noise around the mean. Raises :class:`UnsupportedError` for a head that is not blind."""
-
-    def direction(y: Tensor, which: Tensor, step: int) -> Tensor:
-        given = None if cond is None else cond[which]
-        return head.denoise(y, None, given) - y
-
-    if not head.blind:
-        raise UnsupportedError("sampling estimates the noise level from a blind denoiser; this head takes t")
-    start = mean + gain * schedule.sigma_0 * normal(mean, generators)
-    return ascend(direction, start, schedule, generators, gain, on_step)
 
 
 def _of_scale(on_step: OnScale | None, j: int) -> OnStep | None:

@@ -91,7 +91,7 @@ def test_a_low_image_that_does_not_fit_the_networks_is_told_so() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_answers_have_the_type_of_what_was_given(dtype: torch.dtype) -> None:
     low = torch.rand(1, 1, 8, 8).to(dtype)
-    assert super_resolve(MODEL, low, 2, detail=QUICK, generator=0).dtype == dtype
+    assert super_resolve(MODEL, low, 2, sampler=QUICK, generator=0).dtype == dtype
     assert solve(MODEL, X.to(dtype), OPERATORS["mask"], schedule=QUICK, generator=0).dtype == dtype
 
 
@@ -107,7 +107,7 @@ def drawn(generator: torch.Generator | int | None) -> list[torch.Tensor]:
     torch.set_rng_state(torch_state)
     return [
         sample(MODEL, 2, 8, generator=generator, coarse=QUICK, detail=QUICK, contrast=None),
-        super_resolve(MODEL, X[..., :8, :8], 2, generator=generator, detail=QUICK),
+        super_resolve(MODEL, X[..., :8, :8], 2, generator=generator, sampler=QUICK),
         solve(MODEL, X, OPERATORS["mask"], generator=generator, schedule=QUICK),
         model.nll(X, dequantize=True, generator=generator),
     ]
@@ -139,7 +139,7 @@ def test_a_seed_is_a_generator_with_that_seed_and_leaves_the_global_state_alone(
     "question",
     [
         lambda x: denoise_image(MODEL, x),
-        lambda x: super_resolve(MODEL, x, 2, detail=QUICK),
+        lambda x: super_resolve(MODEL, x, 2, sampler=QUICK),
         lambda x: solve(MODEL, x, OPERATORS["mask"], schedule=QUICK),
     ],
     ids=["denoise_image", "super_resolve", "solve"],

@@ -50,7 +50,7 @@ def test_the_coarsest_image_is_stretched():
 @pytest.mark.parametrize("mean_of", [1, 3])
 def test_super_resolution_keeps_the_low_pass(basis, factor, mean_of):
     model, low = constant_images(2, 3, basis), torch.rand(2, 3, 8, 12)
-    large = super_resolve(model, low, factor, mean_of=mean_of, generator=1, detail=QUICK)
+    large = super_resolve(model, low, factor, mean_of=mean_of, generator=1, sampler=QUICK)
     assert large.shape == (2, 3, 8 * factor, 12 * factor)
     torch.testing.assert_close(downsample(model, large, factor), low, rtol=0, atol=1e-5)
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from mszoo.inference.ascent import Schedule, ascend
 from mszoo.randomness import child_generators, normal
+from mszoo.samplers import Schedule, ascend
 
 SHAPE = (1, 12, 10)
 
 
-def onto_flat_images(y: torch.Tensor, which: torch.Tensor, step: int) -> torch.Tensor:
+def onto_flat_images(y: torch.Tensor, which: torch.Tensor, left: torch.Tensor, step: int) -> torch.Tensor:
     """Residual of the exact denoiser of constant images: the projection onto their mean."""
     return y.mean((1, 2, 3), keepdim=True) - y
 
@@ -64,8 +64,8 @@ def test_noise_estimates_fall_as_the_schedule_says():
 
 
 def test_a_diverging_image_goes_back_and_leaves_the_others_alone():
-    def unstable(y: torch.Tensor, which: torch.Tensor, step: int) -> torch.Tensor:
-        d = onto_flat_images(y, which, step)
+    def unstable(y: torch.Tensor, which: torch.Tensor, left: torch.Tensor, step: int) -> torch.Tensor:
+        d = onto_flat_images(y, which, left, step)
         return torch.where((which == 1)[:, None, None, None], -5 * d, d)
 
     with pytest.warns(UserWarning, match=r"image\(s\) 1 diverged"):
@@ -89,8 +89,8 @@ def test_impossible_schedules(options):
 def test_annealed_noise_falls_as_beta_says_whatever_the_denoiser_leaves():
     """A denoiser that takes a part of every image for noise: with the estimate from it, going on would never end."""
 
-    def never_content(y: torch.Tensor, which: torch.Tensor, step: int) -> torch.Tensor:
-        return onto_flat_images(y, which, step) + 0.1
+    def never_content(y: torch.Tensor, which: torch.Tensor, left: torch.Tensor, step: int) -> torch.Tensor:
+        return onto_flat_images(y, which, left, step) + 0.1
 
     seen: list[torch.Tensor] = []
     schedule = Schedule(h0=0.2, beta=0.1, sigma_0=0.8, annealed=True, sigma_end=1e-6, floor=0.01)
@@ -110,9 +110,9 @@ def test_annealed_the_added_noise_keeps_to_the_schedule():
     held: list[float] = []
     schedule = Schedule(h0=0.2, beta=0.2, annealed=True, sigma_end=1e-6, floor=0.05)
 
-    def watch(y: torch.Tensor, which: torch.Tensor, step: int) -> torch.Tensor:
+    def watch(y: torch.Tensor, which: torch.Tensor, left: torch.Tensor, step: int) -> torch.Tensor:
         held.append(y[0].std().item())
-        return onto_flat_images(y, which, step)
+        return onto_flat_images(y, which, left, step)
 
     told: list[float] = []
     y = normal(torch.zeros(2, 1, 64, 64), child_generators(0, 2))
