@@ -20,7 +20,13 @@ _CLASSES = {
     "head": ("ScaledDenoiser", "scaled_denoiser"),
     "objective": ("RobustDenoising", "robust_denoising"),
     "dataset": ("Discs", "discs"),
+    "sampler": ("Euler", "euler"),
     "importer": ("PlainLayers", "plain_layers"),
+}
+# How to use what no recipe names.
+_USES = {
+    "sampler": "mszoo sample pictures --sampler {} --model cifar10-grey-energy --size 32      # use it",
+    "importer": "mszoo convert FILE OUT       # use it: it is found by the layout of the file",
 }
 
 
@@ -58,9 +64,9 @@ def new_plugin(name: str, kind: str, folder: Path) -> list[Path]:
         "recipe.yaml": Path("recipe.yaml"),
     }
     words["USE"] = "mszoo train recipe.yaml      # use it"
-    if kind == "importer":  # which no recipe names
+    if kind in _USES:
         del targets["recipe.yaml"]
-        words["USE"] = "mszoo convert FILE OUT       # use it: it is found by the layout of the file"
+        words["USE"] = _USES[kind].format(f"{short}/{component}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as work:
         whole = Path(work) / folder.name  # renamed at the end: it is there whole, or not at all

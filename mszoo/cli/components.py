@@ -1,4 +1,4 @@
-"""mszoo components: the parts a recipe can name."""
+"""mszoo components: the parts that can be named."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["components"]
 
 def components(
     kind: Annotated[
-        str | None, typer.Argument(help="basis, conditioner, head, objective, dataset or importer.")
+        str | None, typer.Argument(help="basis, conditioner, head, objective, dataset, sampler or importer.")
     ] = None,
     pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'db*'.")] = "*",
 ) -> None:
-    """List the parts a recipe can name, and who provides them."""
+    """List the parts that recipes, and --sampler, can name, and who provides them."""
     from mszoo.discovery import registry
 
     names = set(registry().names(kind, pattern))

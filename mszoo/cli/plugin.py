@@ -24,6 +24,7 @@ class Kind(str, Enum):
     head = "head"
     objective = "objective"
     dataset = "dataset"
+    sampler = "sampler"
     importer = "importer"
 
 

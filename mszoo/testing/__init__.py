@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mszoo.discovery import registry
 from mszoo.errors import MszooError
-from mszoo.testing import bases, conditioners, datasets, heads, importers, objectives
+from mszoo.testing import bases, conditioners, datasets, heads, importers, objectives, samplers
 from mszoo.testing.kit import Check, ContractError, Report, Subject, outcome, report
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "check_importer",
     "check_objective",
     "check_plugin",
+    "check_sampler",
     "parametrize_with_checks",
 ]
 
@@ -46,6 +47,7 @@ CHECKS: Mapping[str, Sequence[Check]] = {
     "head": heads.CHECKS,
     "objective": objectives.CHECKS,
     "dataset": datasets.CHECKS,
+    "sampler": samplers.CHECKS,
     "importer": importers.CHECKS,
 }
 """The checks of each kind; their docstrings are the contract, sentence by sentence."""
@@ -104,6 +106,11 @@ def check_dataset(name: str, *, expected: Mapping[str, str] | None = None, **opt
         options: of the component.
     """
     _check("dataset", name, options, expected)
+
+
+def check_sampler(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
+    """Check a registered sampler, as :func:`check_basis` does, on Gaussians, whose denoisers are exact."""
+    _check("sampler", name, options, expected)
 
 
 def check_importer(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from mszoo.importers import Importer, Source
 from mszoo.model import MultiScaleModel
 from mszoo.objectives import Denoising, DualScoreMatching
 from mszoo.randomness import Draw
+from mszoo.samplers import Heun, OnStep, Target
 
 # ---- bases ---------------------------------------------------------------------------------------------------
 
@@ -439,6 +441,48 @@ class Careless(PlainLayers):
         return model.eval()
 
 
+# ---- samplers ------------------------------------------------------------------------------------------------
+
+
+class Hasty(Heun):
+    def __init__(self) -> None:
+        super().__init__(steps=12)
+
+
+class OwnNumbers(Hasty):
+    def draw(self, target: Target, generators: Sequence[torch.Generator], on_step: OnStep | None = None) -> Tensor:
+        return super().draw(target, generators, on_step) + 1e-3 * torch.randn(target.mean.shape)
+
+
+class Mixing(Hasty):
+    def draw(self, target: Target, generators: Sequence[torch.Generator], on_step: OnStep | None = None) -> Tensor:
+        x = super().draw(target, generators, on_step)
+        return x + 0.1 * x.mean(0, keepdim=True)
+
+
+class Unconditional(Hasty):
+    def draw(self, target: Target, generators: Sequence[torch.Generator], on_step: OnStep | None = None) -> Tensor:
+        cond = None if target.cond is None else torch.zeros_like(target.cond)
+        return super().draw(replace(target, cond=cond), generators, on_step)
+
+
+class Unitless(Hasty):
+    def draw(self, target: Target, generators: Sequence[torch.Generator], on_step: OnStep | None = None) -> Tensor:
+        return super().draw(replace(target, largest=0.1 / target.unit), generators, on_step)
+
+
+class Silent(Hasty):
+    def draw(self, target: Target, generators: Sequence[torch.Generator], on_step: OnStep | None = None) -> Tensor:
+        return super().draw(target, generators)
+
+
+class Drifting(Hasty):
+    def draw(self, target: Target, generators: Sequence[torch.Generator], on_step: OnStep | None = None) -> Tensor:
+        x = super().draw(target, generators, on_step)
+        target.mean.add_(0.1)
+        return x
+
+
 # Kind and check: what breaks it.
 BROKEN: dict[tuple[str, str], type] = {
     ("basis", "has_the_stated_shapes"): SinglePrecision,
@@ -491,6 +535,13 @@ BROKEN: dict[tuple[str, str], type] = {
     ("dataset", "knows_sizes"): Sideways,
     ("dataset", "has_labels"): Nameless,
     ("dataset", "travels_to_workers"): Homebound,
+    ("sampler", "draws_the_density"): Hasty,
+    ("sampler", "draws_from_the_generators_alone"): OwnNumbers,
+    ("sampler", "draws_each_image_alone"): Mixing,
+    ("sampler", "looks_at_the_condition"): Unconditional,
+    ("sampler", "keeps_to_the_unit"): Unitless,
+    ("sampler", "tells_its_steps"): Silent,
+    ("sampler", "leaves_its_target"): Drifting,
     ("importer", "knows_its_own_files"): Reluctant,
     ("importer", "leaves_others_alone"): Greedy,
     ("importer", "gives_a_model"): StillTraining,

@@ -24,6 +24,9 @@ ENERGY = {**LOCAL, "activation": "gelu", "noise_embedding": True}
     *(("head", name) for name in ("denoiser", "inner_product", "squared_norm", "anchored", "score")),
     *(("objective", name) for name in ("denoising", "score_matching", "dual_score_matching")),
     ("dataset", "photographs"),
+    *(("sampler", name) for name in ("ascent", "heun", "langevin")),
+    ("sampler", "heun", {"steps": 300, "churn": 10.0}),
+    ("sampler", "langevin", {"adjust": True}),
     *(("importer", name) for name in ("paper_a", "paper_b")),
 )
 def test_contract(check) -> None:

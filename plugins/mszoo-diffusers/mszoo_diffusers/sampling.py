@@ -1,69 +1,90 @@
-r"""A scheduler of diffusers drives, an mszoo model says what is noise.
+r"""A scheduler of diffusers drives, a head of mszoo says what is noise.
 
 Schedulers ask a network for the noise n in one of two conventions, x + sigma n (Euler, Heun, LMS, ...) or
-sqrt(a) x + sqrt(1 - a) n (DDPM, DDIM, DPM-Solver, ...). In both, the model's denoised image D at the noise level
+sqrt(a) x + sqrt(1 - a) n (DDPM, DDIM, DPM-Solver, ...). In both, the denoised image D at the noise level
 sigma = sqrt((1 - a) / a) gives it: n = (y - D(y, sigma)) / sigma, which is minus sigma times the score.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import diffusers
 import torch
 from torch import Tensor
 
-import mszoo
 from mszoo.errors import UnsupportedError
+from mszoo.randomness import normal
+from mszoo.samplers import OnStep, Sampler, Target
 
-__all__ = ["sample"]
+__all__ = ["Named", "Scheduled"]
 
 
-@torch.no_grad()
-def sample(
-    model: mszoo.MultiScaleModel,
-    scheduler: Any,
-    count: int = 1,
-    *,
-    size: int | tuple[int, int],
-    steps: int = 50,
-    mean: float = 0.5,
-    generator: torch.Generator | int | None = None,
-) -> Tensor:
-    """Draw images.
+class Scheduled(Sampler):
+    """Draws with a scheduler.
+
+    A scheduler draws its random numbers for one image at a time, from that image's generator: image i is the same
+    alone and in any batch.
 
     Args:
-        model: in eval mode; any size that it can split.
-        scheduler: of diffusers, with ``prediction_type="epsilon"``. Its noise levels are for images in [0, 1] here;
-            keep the largest (``sigma_max``) within those that the model was trained at.
-        count: how many.
-        size: side, or height and width.
+        scheduler: of diffusers, with ``prediction_type="epsilon"``. Its noise levels are those of local means, as for
+            images in [0, 1].
         steps: of the scheduler.
-        mean: of the images; what the noise is added to at first.
-        generator: a torch.Generator, a seed, or None: torch's global generator.
-
-    Returns:
-        Images (count, C, H, W), not clipped.
 
     Raises:
         UnsupportedError: a scheduler with another convention.
+
+    Example:
+        >>> scheduler = diffusers.EulerDiscreteScheduler(use_karras_sigmas=True, sigma_min=0.01, sigma_max=1.0)
+        >>> model = mszoo.load("photographs-haar-rf13")  # doctest: +SKIP
+        >>> images = model.sample(4, 64, sampler=Scheduled(scheduler, steps=40), generator=0)  # doctest: +SKIP
     """
-    if getattr(scheduler.config, "prediction_type", None) != "epsilon":
-        raise UnsupportedError(f"{type(scheduler).__name__} must have prediction_type 'epsilon'")
-    if isinstance(generator, int):
-        generator = torch.Generator().manual_seed(generator)
-    height, width = (size, size) if isinstance(size, int) else size
-    scheduler.set_timesteps(steps)
-    x = scheduler.init_noise_sigma * torch.randn(count, model.channels, height, width, generator=generator)
-    options = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
-    for i, t in enumerate(scheduler.timesteps):
-        scale, sigma = _level(scheduler, x, t)
-        if i == 0:
-            x = x + mean * scale
-        y = x / scale
-        noise = (y - model.denoise(y.float(), sigma)) / sigma
-        x = scheduler.step(noise.to(x.dtype), t, x, **options).prev_sample
-    return x
+
+    def __init__(self, scheduler: Any, *, steps: int = 50) -> None:
+        if getattr(scheduler.config, "prediction_type", None) != "epsilon":
+            raise UnsupportedError(f"{type(scheduler).__name__} must have prediction_type 'epsilon'")
+        self.scheduler, self.steps = scheduler, steps
+
+    def draw(self, target: Target, generators: Sequence[torch.Generator], on_step: OnStep | None = None) -> Tensor:
+        """See :meth:`mszoo.samplers.Sampler.draw`."""
+        schedulers = [copy.deepcopy(self.scheduler) for _ in generators]  # one for each image: they keep what they saw
+        for scheduler in schedulers:
+            scheduler.set_timesteps(self.steps)
+        first, mean, unit = schedulers[0], target.mean, target.unit
+        takes = "generator" in inspect.signature(first.step).parameters
+        # In the scheduler's coordinates: local means less that of the start, and its noise.
+        x = float(first.init_noise_sigma) * normal(mean, generators)
+        for k, t in enumerate(first.timesteps, start=1):
+            scale, sigma = _level(first, x, t)
+            y = x / scale
+            noise = (y - (target.denoise(mean + unit * y, sigma) - mean) / unit) / sigma
+            rows = [
+                scheduler.step(noise[i : i + 1], t, x[i : i + 1], **({"generator": generators[i]} if takes else {}))
+                for i, scheduler in enumerate(schedulers)
+            ]
+            x = torch.cat([row.prev_sample for row in rows]).to(mean)
+            if on_step is not None:
+                on_step(k, mean + unit * x / scale, torch.full((len(x),), sigma).to(mean))
+        return mean + unit * x
+
+
+class Named(Scheduled):
+    """One of diffusers' schedulers by name.
+
+    Args:
+        scheduler: its class.
+        fixed: options of it that the name fixes.
+        steps: of the scheduler.
+        options: others of its options, such as ``use_karras_sigmas``.
+    """
+
+    def __init__(
+        self, *, scheduler: str, fixed: Mapping[str, Any], steps: int = 50, options: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(getattr(diffusers, scheduler)(**fixed, **(options or {})), steps=steps)
 
 
 def _level(scheduler: Any, x: Tensor, t: Tensor) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import diffusers
 import pytest
 import torch
-from mszoo_diffusers import sample
+from mszoo_diffusers import Scheduled
 
 import mszoo
 
@@ -37,7 +37,7 @@ def gaussian() -> mszoo.MultiScaleModel:
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_samples_have_the_models_mean_and_variance(gaussian, name) -> None:
     steps = 800 if name in ("ddpm", "euler-ancestral") else 100  # random steps of first order need more
-    x = sample(gaussian, SCHEDULERS[name](), 8, size=32, steps=steps, mean=MEAN, generator=0)
+    x = gaussian.sample(8, 32, sampler=Scheduled(SCHEDULERS[name](), steps=steps), generator=0)
     assert x.shape == (8, 1, 32, 32)
     assert x.mean().item() == pytest.approx(MEAN, abs=0.02)
     assert x.std().item() == pytest.approx(VARIANCE**0.5, rel=0.08)
@@ -45,8 +45,30 @@ def test_samples_have_the_models_mean_and_variance(gaussian, name) -> None:
     assert abs(neighbours) < 0.1 * VARIANCE
 
 
+@pytest.mark.parametrize("name", ["ddpm", "dpm-solver", "euler-ancestral", "heun"])
+def test_an_image_is_the_same_alone_and_in_any_batch(gaussian, name) -> None:
+    many, few = (gaussian.sample(n, 8, sampler=Scheduled(SCHEDULERS[name](), steps=10), generator=3) for n in (3, 1))
+    torch.testing.assert_close(few, many[:1], rtol=0, atol=1e-4)
+
+
+def test_the_names_are_registered() -> None:
+    import mszoo_diffusers
+
+    from mszoo.discovery import registry
+
+    for spec in mszoo_diffusers.mszoo_components():
+        known = registry().copy()
+        if spec.name not in known.names("sampler"):
+            known.register(spec)
+        sampler = known.create("sampler", spec.name, steps=7)
+        assert isinstance(sampler, Scheduled)
+        assert sampler.steps == 7
+
+
 def test_the_same_seed_gives_the_same_images(gaussian) -> None:
-    one, same, other = (sample(gaussian, SCHEDULERS["ddpm"](), size=(8, 12), steps=10, generator=g) for g in (1, 1, 2))
+    one, same, other = (
+        gaussian.sample(1, (8, 12), sampler=Scheduled(SCHEDULERS["ddpm"](), steps=10), generator=g) for g in (1, 1, 2)
+    )
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
@@ -54,7 +76,7 @@ def test_the_same_seed_gives_the_same_images(gaussian) -> None:
 def test_a_packaged_model_draws_images_smoother_than_noise() -> None:
     model = mszoo.load("photographs-haar-rf13")
     scheduler = diffusers.EulerDiscreteScheduler(use_karras_sigmas=True, sigma_min=0.01, sigma_max=1.0)
-    x = sample(model, scheduler, 2, size=64, steps=20, generator=0)
+    x = model.sample(2, 64, sampler=Scheduled(scheduler, steps=20), generator=0)
     assert x.isfinite().all()
     assert x.diff(dim=-1).std() < 0.8 * x.std()  # of white noise: 1.41
 
@@ -66,4 +88,4 @@ def test_a_packaged_model_draws_images_smoother_than_noise() -> None:
 )
 def test_other_conventions_are_refused(gaussian, scheduler) -> None:
     with pytest.raises(mszoo.MszooError, match=r"convention|prediction_type"):
-        sample(gaussian, scheduler, size=8, steps=2)
+        gaussian.sample(1, 8, sampler=Scheduled(scheduler, steps=2))
