@@ -79,15 +79,15 @@ def sample(
     samplers = _samplers(model.scales, sampler if detail is None else detail, sampler if coarse is None else coarse)
     generators = child_generators(generator, count)
     reference = next(model.parameters())
-    unit, levels = 2**model.levels, model.levels
-    shape = (count, model.channels, height // unit, width // unit)
-    mean = torch.full(shape, 0.0 if model.coarse.blind else unit / 2, device=reference.device, dtype=model.dtype)
+    gain, levels = 2**model.levels, model.levels
+    shape = (count, model.channels, height // gain, width // gain)
+    mean = torch.full(shape, 0.0 if model.coarse.blind else gain / 2, device=reference.device, dtype=model.dtype)
     # The mean over the image of so much noise deviates by white minus black: even the brightness is hidden.
-    largest = _largest(model, model.coarse, math.sqrt(mean[0, 0].numel()), unit)
-    target = Target(model.coarse, mean, None, unit, largest)
+    largest = _largest(model, model.coarse, math.sqrt(mean[0, 0].numel()), gain)
+    target = Target(model.coarse, mean, None, gain, largest)
     low = samplers[-1].draw(target, generators, _of_scale(on_step, levels))
     if contrast is not None and levels and model.coarse.blind:
-        low = _stretch(low, contrast[0] * unit, contrast[1] * unit)
+        low = _stretch(low, contrast[0] * gain, contrast[1] * gain)
     return _refine(model, low, samplers[:-1], generators, on_step)
 
 
@@ -181,9 +181,9 @@ def _samplers(heads: Sequence[Head], detail: AnySampler | None, coarse: AnySampl
     return chosen
 
 
-def _largest(model: MultiScaleModel, head: Head, enough: float, unit: int) -> float:
+def _largest(model: MultiScaleModel, head: Head, enough: float, gain: int) -> float:
     """The noise level that drawing begins at: enough of it, or as much as the head was trained with."""
-    return _BLIND if head.blind else min(enough, math.sqrt(model.largest_t) / unit)
+    return _BLIND if head.blind else min(enough, math.sqrt(model.largest_t) / gain)
 
 
 def _refine(
@@ -195,9 +195,9 @@ def _refine(
 ) -> Tensor:
     """Draw details of as many scales as there are samplers (finest first), each given the finished coarser image."""
     for j, sampler in reversed(list(enumerate(samplers))):
-        head, unit = model.scales[j], 2 ** (j + 1)
+        head, gain = model.scales[j], 2 ** (j + 1)
         mean = low.repeat(1, 3, 1, 1).zero_()
-        target = Target(head, mean, low, unit, _largest(model, head, _DETAIL, unit))
+        target = Target(head, mean, low, gain, _largest(model, head, _DETAIL, gain))
         detail = sampler.draw(target, generators, _of_scale(on_step, j))
         assert model.basis is not None
         low = model.basis.synthesize(low, detail)

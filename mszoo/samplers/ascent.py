@@ -51,8 +51,8 @@ class Schedule:
             (1 - beta h_{k-1}), and not what the denoiser takes for noise. The residual of a good denoiser is smaller
             than the noise: an estimate from it cools faster than beta says, and settles what is still undecided.
         max_steps: after which it stops anyway, with a warning.
-        give_up: a residual above this (times sigma_0, if that is above 1), or above four times the smallest so far, is
-            a divergence: that image goes back to its smallest, and stops, with a warning.
+        give_up: a residual above this (times sigma_0, if that is above 1), or above four times the smallest so far (and
+            the noise, if annealed), is a divergence: that image goes back to its smallest, and stops, with a warning.
 
     Example:
         >>> [round(Schedule(h0=0.1).step_size(k), 3) for k in (1, 2, 10)]
@@ -89,7 +89,7 @@ def ascend(
     y: Tensor,
     schedule: Schedule,
     generators: Sequence[torch.Generator],
-    unit: float = 1.0,
+    gain: float = 1.0,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Ascend from y until every image has stopped.
@@ -97,10 +97,10 @@ def ascend(
     Args:
         direction: the residual d of some images, given those images (b, C, H, W), which they are (b,), the noise that
             the schedule has left in them, (b,) in local means, and the step's number; 0 for the last denoising.
-        y: where to start, (B, C, H, W), noise of standard deviation ``unit * schedule.sigma_0`` in it.
+        y: where to start, (B, C, H, W), noise of standard deviation ``gain * schedule.sigma_0`` in it.
         schedule: step sizes, added noise and the stop.
         generators: one per image; see :func:`~mszoo.randomness.child_generators`.
-        unit: of the coefficients: 2^(j+1) for details of scale j, 2^J for the coarsest image.
+        gain: of the coefficients: 2^(j+1) for details of scale j, 2^J for the coarsest image.
         on_step: called with the step, all images and their noise levels (in local means) after every step.
 
     Returns:
@@ -115,20 +115,21 @@ def ascend(
         h = schedule.step_size(k)
         current, known = y[active], left[active]
         d = direction(current, active, known, k)
-        level = d.flatten(1).square().mean(1).sqrt() / unit
-        lost = ~((level <= highest) & (level <= 4 * smallest[active]))  # true for nan
+        level = d.flatten(1).square().mean(1).sqrt() / gain
+        usual = smallest[active].maximum(known) if schedule.annealed else smallest[active]
+        lost = ~((level <= highest) & (level <= 4 * usual))  # true for nan
         lower = level < smallest[active]
         smallest[active[lower]], best[active[lower]] = level[lower], current[lower]
         best_left[active[lower]] = known[lower]
         noise = known if schedule.annealed else level
-        gamma = unit * noise * max(0.0, (1 - schedule.beta * h) ** 2 - (1 - h) ** 2) ** 0.5
+        gamma = gain * noise * max(0.0, (1 - schedule.beta * h) ** 2 - (1 - h) ** 2) ** 0.5
         z = normal(current, [generators[i] for i in active.tolist()])
         current = current + h * d + per_image(gamma, d) * z
         y[active], sigma[active], left[active] = current, noise, known * (1 - schedule.beta * h)
         y[active[lost]], left[active[lost]] = best[active[lost]], best_left[active[lost]]
         if on_step is not None:
             on_step(k, y, sigma)
-        done = (noise <= schedule.floor) | (unit * noise <= schedule.sigma_end * current.flatten(1).std(1))
+        done = (noise <= schedule.floor) | (gain * noise <= schedule.sigma_end * current.flatten(1).std(1))
         diverged += active[lost].tolist()
         active = active[~(lost | done)]
         if not len(active):
@@ -146,7 +147,7 @@ def ascend(
 _COARSE = Schedule(h0=0.01, beta=0.1, sigma_end=0.05, floor=0.001)
 _DETAIL = Schedule(h0=0.01, beta=1.0, sigma_end=0.01)
 # Of heads that are told the noise: steps that stay small, from noise that hides the image.
-_KNOWN = Schedule(h0=0.06, beta=0.7, sigma_end=1e-4, floor=0.002, growing=False, annealed=True)
+_KNOWN = Schedule(h0=0.06, beta=0.7, sigma_end=1e-4, floor=0.002, growing=False, annealed=True, give_up=4.0)
 
 _Fraction = Annotated[float, pydantic.Field(gt=0, le=1)]
 _Positive = Annotated[float, pydantic.Field(gt=0)]
@@ -193,8 +194,8 @@ class Ascent(Sampler):
         if target.head.blind:
             schedule = replace(_COARSE if target.cond is None else _DETAIL, **self.given)
         else:
-            given = {"sigma_0": target.largest, **self.given}
-            schedule = replace(_KNOWN, **given, annealed=True)
+            known = replace(_KNOWN, sigma_0=target.largest)
+            schedule = replace(known, **{**self.given, "annealed": True})
         if self.steps is None:
             return schedule
         if not schedule.floor:
@@ -213,4 +214,4 @@ class Ascent(Sampler):
             return target.denoise(y, sigma, which) - y
 
         start = target.noisy(schedule.sigma_0, normal(target.mean, generators))
-        return ascend(direction, start, schedule, generators, target.unit, on_step)
+        return ascend(direction, start, schedule, generators, target.gain, on_step)

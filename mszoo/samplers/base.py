@@ -1,7 +1,7 @@
 r"""The contract of a sampler, and what it draws from.
 
-Noise levels are standard deviations :math:`\sigma` of local means, as for images in [0, 1]; coefficients are ``unit``
-times as large, and so is their noise: a head is told :math:`t = (\mathrm{unit}\, \sigma)^2`.
+Noise levels are standard deviations :math:`\sigma` of local means, as for images in [0, 1]; coefficients are ``gain``
+times as large, and so is their noise: a head is told :math:`t = (\mathrm{gain}\, \sigma)^2`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Target:
         head: in eval mode.
         mean: what noise is added to at first, (B, C, H, W); it gives shape, type and device.
         cond: the finished coarser image, (B, C', H, W), for details; None for the coarsest image.
-        unit: of the coefficients: 2^(j+1) for details of scale j, 2^J for the coarsest image.
+        gain: of the coefficients: 2^(j+1) for details of scale j, 2^J for the coarsest image.
         largest: a noise level at which almost nothing is left of the image, within those the head was trained at.
     """
 
     head: Head
     mean: Tensor
     cond: Tensor | None = None
-    unit: float = 1.0
+    gain: float = 1.0
     largest: float = 30.0
 
     def denoise(self, y: Tensor, sigma: float | Tensor, which: Tensor | None = None) -> Tensor:
@@ -68,11 +68,11 @@ class Target:
 
     def noisy(self, sigma: float, z: Tensor) -> Tensor:
         """The mean with noise: white z (B, C, H, W) times a noise level."""
-        return self.mean + self.unit * sigma * z
+        return self.mean + self.gain * sigma * z
 
     def _t(self, y: Tensor, sigma: float | Tensor) -> Tensor:
         level = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).expand(len(y))
-        return (self.unit * level).square()
+        return (self.gain * level).square()
 
     def _given(self, which: Tensor | None) -> Tensor | None:
         return self.cond if self.cond is None or which is None else self.cond[which]

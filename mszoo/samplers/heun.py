@@ -79,7 +79,7 @@ class Heun(Sampler):
         for k, (sigma, following) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True), start=1):
             if self.churn and self.churn_min <= sigma <= self.churn_max:
                 raised = sigma * (1 + min(self.churn / len(levels), math.sqrt(2) - 1))
-                added = self.churn_noise * target.unit * math.sqrt(raised**2 - sigma**2)
+                added = self.churn_noise * target.gain * math.sqrt(raised**2 - sigma**2)
                 y, sigma = y + added * normal(y, generators), raised
             slope = (y - target.denoise(y, sigma)) / sigma
             there = y + (following - sigma) * slope

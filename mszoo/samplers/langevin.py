@@ -32,7 +32,7 @@ from mszoo.samplers.base import OnStep, Sampler, Target
 
 __all__ = ["Langevin"]
 
-_AIM = 0.65  # rate of acceptance
+_AIM = 0.62  # rate of acceptance
 _Positive = Annotated[float, pydantic.Field(gt=0)]
 
 
@@ -87,7 +87,7 @@ class Langevin(Sampler):
         y = target.noisy(first, normal(target.mean, generators))
         scale = torch.full_like(y[:, 0, 0, 0], self.step * y[0].numel() ** (-1 / 3))
         for k, (sigma, following) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True), start=1):
-            size = scale * (target.unit * sigma) ** 2
+            size = scale * (target.gain * sigma) ** 2
             if self.adjust:
                 y, score, rate = self._adjusted(target, y, sigma, size, generators)
                 self.acceptance.append((sigma, rate.mean().item()))
@@ -96,7 +96,7 @@ class Langevin(Sampler):
                 for _ in range(self.inner):
                     y = y + _step(target.score(y, sigma), size, normal(y, generators))
                 score = target.score(y, sigma)
-            y = y + target.unit**2 * sigma * (sigma - following) * score
+            y = y + target.gain**2 * sigma * (sigma - following) * score
             if on_step is not None:
                 on_step(k, y, torch.full_like(scale, following))
         return y

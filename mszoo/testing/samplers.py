@@ -74,11 +74,11 @@ def looks_at_the_condition(subject: Subject) -> None:
     require(not close(one, other, 1e-5), "the condition changes nothing", f"{_WHERE}.draw")
 
 
-def keeps_to_the_unit(subject: Subject) -> None:
+def keeps_to_the_gain(subject: Subject) -> None:
     """Noise levels are those of local means: coefficients four times as large come out four times as large."""
-    small, large = (_drawn(subject.make(), _target(_gaussian(unit), 200, unit=unit)) / unit for unit in (1.0, 4.0))
+    small, large = (_drawn(subject.make(), _target(_gaussian(gain), 200, gain=gain)) / gain for gain in (1.0, 4.0))
     ratio = float(large.std() / small.std())
-    require(abs(ratio - 1) < 0.02, f"with unit 4 the deviation is {4 * ratio:.2f} times as large", "Target.unit")
+    require(abs(ratio - 1) < 0.02, f"with gain 4 the deviation is {4 * ratio:.2f} times as large", "Target.gain")
 
 
 def tells_its_steps(subject: Subject) -> None:
@@ -116,10 +116,10 @@ def _drawn(sampler: Sampler, target: Target, seed: int = 0) -> Tensor:
     return x
 
 
-def _target(head: AnchoredEnergy, count: int, cond: Tensor | None = None, unit: float = 1.0) -> Target:
+def _target(head: AnchoredEnergy, count: int, cond: Tensor | None = None, gain: float = 1.0) -> Target:
     if cond is not None:
         return Target(head, torch.zeros(count, 3, _SIDE, _SIDE), cond, 2.0, 3.0)
-    return Target(head, torch.full((count, 1, _SIDE, _SIDE), 0.5 * unit), None, unit, float(_SIDE))
+    return Target(head, torch.full((count, 1, _SIDE, _SIDE), 0.5 * gain), None, gain, float(_SIDE))
 
 
 class _Silent(Conditioner):
@@ -135,13 +135,13 @@ class _Silent(Conditioner):
         return torch.zeros_like(self.join(y, cond)[:, -self.channels :])
 
 
-def _gaussian(unit: float = 1.0) -> AnchoredEnergy:
+def _gaussian(gain: float = 1.0) -> AnchoredEnergy:
     """An exact Gaussian whose spectrum falls as an image's."""
     head: AnchoredEnergy = registry().create("head", "anchored", _Silent(1), basis="haar", levels=2)
     with torch.no_grad():
-        head.mean.fill_(0.5 * unit)
-        head.detail_variance.copy_(unit**2 * torch.tensor([[0.004, 0.004, 0.002], [0.02, 0.03, 0.01]]))
-        head.low_variance.fill_(0.5 * unit**2)
+        head.mean.fill_(0.5 * gain)
+        head.detail_variance.copy_(gain**2 * torch.tensor([[0.004, 0.004, 0.002], [0.02, 0.03, 0.01]]))
+        head.low_variance.fill_(0.5 * gain**2)
     return head.eval()
 
 
@@ -163,7 +163,7 @@ CHECKS: tuple[Check, ...] = (
     draws_from_the_generators_alone,
     draws_each_image_alone,
     looks_at_the_condition,
-    keeps_to_the_unit,
+    keeps_to_the_gain,
     tells_its_steps,
     leaves_its_target,
 )

@@ -466,9 +466,9 @@ class Unconditional(Hasty):
         return super().draw(replace(target, cond=cond), generators, on_step)
 
 
-class Unitless(Hasty):
+class Gainless(Hasty):
     def draw(self, target: Target, generators: Sequence[torch.Generator], on_step: OnStep | None = None) -> Tensor:
-        return super().draw(replace(target, largest=0.1 / target.unit), generators, on_step)
+        return super().draw(replace(target, largest=0.1 / target.gain), generators, on_step)
 
 
 class Silent(Hasty):
@@ -539,7 +539,7 @@ BROKEN: dict[tuple[str, str], type] = {
     ("sampler", "draws_from_the_generators_alone"): OwnNumbers,
     ("sampler", "draws_each_image_alone"): Mixing,
     ("sampler", "looks_at_the_condition"): Unconditional,
-    ("sampler", "keeps_to_the_unit"): Unitless,
+    ("sampler", "keeps_to_the_gain"): Gainless,
     ("sampler", "tells_its_steps"): Silent,
     ("sampler", "leaves_its_target"): Drifting,
     ("importer", "knows_its_own_files"): Reluctant,

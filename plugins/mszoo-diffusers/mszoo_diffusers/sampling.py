@@ -53,22 +53,22 @@ class Scheduled(Sampler):
         schedulers = [copy.deepcopy(self.scheduler) for _ in generators]  # one for each image: they keep what they saw
         for scheduler in schedulers:
             scheduler.set_timesteps(self.steps)
-        first, mean, unit = schedulers[0], target.mean, target.unit
+        first, mean, gain = schedulers[0], target.mean, target.gain
         takes = "generator" in inspect.signature(first.step).parameters
         # In the scheduler's coordinates: local means less that of the start, and its noise.
         x = float(first.init_noise_sigma) * normal(mean, generators)
         for k, t in enumerate(first.timesteps, start=1):
             scale, sigma = _level(first, x, t)
             y = x / scale
-            noise = (y - (target.denoise(mean + unit * y, sigma) - mean) / unit) / sigma
+            noise = (y - (target.denoise(mean + gain * y, sigma) - mean) / gain) / sigma
             rows = [
                 scheduler.step(noise[i : i + 1], t, x[i : i + 1], **({"generator": generators[i]} if takes else {}))
                 for i, scheduler in enumerate(schedulers)
             ]
             x = torch.cat([row.prev_sample for row in rows]).to(mean)
             if on_step is not None:
-                on_step(k, mean + unit * x / scale, torch.full((len(x),), sigma).to(mean))
-        return mean + unit * x
+                on_step(k, mean + gain * x / scale, torch.full((len(x),), sigma).to(mean))
+        return mean + gain * x
 
 
 class Named(Scheduled):
