@@ -296,7 +296,7 @@ class MultiScaleModel(nn.Module):
             y: noisy image (B, C, H, W), the clean one in [0, 1], in any floating-point type: the networks compute in
                 their own (:attr:`dtype`).
             sigma: standard deviation of the noise, a float or (B,), for images in [0, 1]: 25/255 where others write
-                25. None for a blind model.
+                25. None: a blind model needs none, and energies find it (:meth:`noise_level`); derivatives hold it.
             pad: mirror an image whose sides are not multiples of :attr:`unit`, and crop the result.
 
         Returns:
@@ -305,7 +305,7 @@ class MultiScaleModel(nn.Module):
         Raises:
             ImageSizeError: no batch of images of this model's channels, or sides that need ``pad``.
             OptionsError: a sigma that is no noise level.
-            UnsupportedError: no sigma, for a model that is not blind.
+            UnsupportedError: no sigma, for a model that is not blind and not of energies at every scale.
 
         Example:
             >>> import torch, mszoo
@@ -314,9 +314,10 @@ class MultiScaleModel(nn.Module):
             torch.Size([2, 1, 30, 40])
         """
         x = self.prepare(y, 1 if pad else None)
-        t = self._variance(x, sigma)
+        if pad:
+            x = pad_to_multiple(x, self.unit)
         height, width = y.shape[-2:]
-        x = self._denoise(pad_to_multiple(x, self.unit) if pad else x, t)
+        x = self._denoise(x, self._variance(x, sigma))
         return x[..., :height, :width].to(y.dtype)
 
     def denoise_scales(self, y: Tensor, sigma: float | Tensor | None = None) -> list[Tensor]:
@@ -382,6 +383,12 @@ class MultiScaleModel(nn.Module):
         """
         head, x = self._energy_head(), self.prepare(y)
         return head.time_score(x, _per_image("t", t, x)).to(_wide(y))
+
+    def noise_level(self, y: Tensor) -> Tensor:
+        """The noise variance t at which y is most likely, (B,); see :func:`mszoo.inference.noise_level`."""
+        from mszoo.inference import noise_level
+
+        return noise_level(self, y)
 
     def log_prob(self, x: Tensor, unit: Unit = "nats") -> Tensor:
         """log p(x), (B,); see :func:`mszoo.inference.log_prob`.
@@ -536,12 +543,14 @@ class MultiScaleModel(nn.Module):
             elif not self.blind:
                 _doubt(values, y)
             return values.square()
-        if not self.blind:
+        if self.blind:
+            return None
+        if not all(isinstance(head, EnergyHead) for head in self.scales):
             raise UnsupportedError(
                 "this model is not blind: give the noise's standard deviation, denoise(y, sigma) "
                 "(on the command line: --sigma)"
             )
-        return None
+        return self.noise_level(y.detach())
 
     def _denoise(self, y: Tensor, t: Tensor | None) -> Tensor:
         *_, x = self._estimates(y, t)

@@ -37,7 +37,11 @@ def denoise(
     paths: Annotated[list[Path], typer.Argument(metavar="IN... OUT", help="Images or folders, and where to write.")],
     model: ModelOption = "photographs-haar-rf13",
     sigma: Annotated[
-        str | None, typer.Option(help="Standard deviation of the noise in images of [0, 1]: 0.1, or 25/255.")
+        str | None,
+        typer.Option(
+            help="Standard deviation of the noise in images of [0, 1]: 0.1, or 25/255. "
+            "Without, a blind model needs none, and an energy finds it."
+        ),
     ] = None,
     add_noise: Annotated[str | None, typer.Option(help="Add noise of this standard deviation first.")] = None,
     seed: Seed = 0,
@@ -57,6 +61,7 @@ def denoise(
     # all that can be wrong with the words and the files is found before torch is imported
     noise = None if add_noise is None else number(add_noise, "--add-noise")
     level = number(sigma, "--sigma") if sigma is not None else noise
+    told = level is not None
     limits = None if values is None else value_range(values)
     todo = plan(paths[:-1], paths[-1], Existing.of(overwrite, skip_existing))
     if len(todo.jobs) == 1:
@@ -64,7 +69,7 @@ def denoise(
 
     import mszoo
     from mszoo.inference import add_noise as add
-    from mszoo.inference import denoise_image, fast
+    from mszoo.inference import denoise_image, estimate_sigma, fast
     from mszoo.pictures.picture import Range
 
     failed = 0
@@ -75,7 +80,9 @@ def denoise(
                 channels=loaded.channels,
                 margin=None if loaded.reach is None else -(-loaded.reach // loaded.unit) * loaded.unit,
                 unit=loaded.unit,
-                clean=lambda y, tell: denoise_image(loaded, y.to(device), level, tile, views, tell).cpu(),
+                clean=lambda y, sigma, tell: denoise_image(loaded, y.to(device), sigma, tile, views, tell).cpu(),
+                measure=None if told or loaded.blind else lambda y: estimate_sigma(loaded, y.to(device)),
+                level=level,
                 spoil=None if noise is None else lambda x, index: add(x, noise, seed, index),
                 scale=None if limits is None else Range(*limits),
                 quality=quality,
@@ -106,7 +113,9 @@ class _Work:
         channels: of the model.
         margin: how far the model reaches, a multiple of its unit; None: over the whole image.
         unit: what the model's sides are multiples of.
-        clean: denoises (1, C, H, W); it is given a function to call at each tile.
+        clean: denoises (1, C, H, W) of noise of some sigma; it is given a function to call at each tile.
+        measure: finds sigma; None: it was given, or is not needed.
+        level: sigma, as it was given.
         spoil: adds noise; None: the files are noisy.
         scale: the stored values of black and white; None: those of the files' types.
         quality: of JPEG and WebP.
@@ -116,18 +125,22 @@ class _Work:
     channels: int
     margin: int | None
     unit: int
-    clean: Callable[[Any, Callable[[int, int], None]], Any]
+    clean: Callable[[Any, Any, Callable[[int, int], None]], Any]
+    measure: Callable[[Any], Any] | None
+    level: float | None
     spoil: Callable[[Any, int], Any] | None
     scale: Any
     quality: int
     tell: Callable[[str], None]
     _noisy: list[float] = field(default_factory=list)
+    _found: list[float] = field(default_factory=list)
 
     def __call__(self, job: Job) -> str:
         from mszoo.pictures.reading import open_picture
         from mszoo.pictures.writing import write_picture
 
         self._noisy.clear()
+        self._found.clear()
         picture = open_picture(job.source, self.scale)
         job.target.parent.mkdir(parents=True, exist_ok=True)
         pages = self._pages(job, picture)
@@ -135,9 +148,10 @@ class _Work:
         gain = ""
         if self._noisy:
             gain = f"  {fmean(self._noisy):.2f} -> {fmean(_psnr_of(picture, job.target)):.2f} dB"
+        found = f"  sigma {fmean(self._found):.4f} found" if self._found else ""
         count = f"  {picture.count} pages" * (picture.count > 1)
         notes = [*picture.notes, *lost]
-        return f"{count}{gain}" + f"  ({'; '.join(notes)})" * bool(notes)
+        return f"{count}{found}{gain}" + f"  ({'; '.join(notes)})" * bool(notes)
 
     def _pages(self, job: Job, picture: Any) -> Iterator[Any]:
         import torch
@@ -157,14 +171,24 @@ class _Work:
             x = torch.from_numpy(page.to_unit(scale))[None]
             y = self.spoil(x, job.index + 2**32 * k)
             self._noisy.append(psnr(y, x).item())
-            yield page.with_unit(self._denoised(y, where), scale)
+            yield page.with_unit(self._denoised(y, self._sigma(y), where), scale)
 
-    def _denoised(self, y: Any, where: str) -> Any:
-        """(1, C, H, W) to an array (C, H, W); a colour model sees grey as colour."""
+    def _sigma(self, y: Any) -> Any:
+        """The noise level of (1, C, H, W): found and kept to be told, or as it was given."""
+        if self.measure is None:
+            return self.level
+        found = self.measure(self._seen(y))
+        self._found.append(found.mean().item())
+        return found
+
+    def _seen(self, y: Any) -> Any:
+        """A colour model sees grey as colour."""
+        return y.expand(-1, 3, -1, -1) if y.shape[1] == 1 and self.channels == 3 else y
+
+    def _denoised(self, y: Any, sigma: Any, where: str) -> Any:
+        """(1, C, H, W) to an array (C, H, W)."""
         grey = y.shape[1] == 1 and self.channels == 3
-        result = self.clean(
-            y.expand(-1, 3, -1, -1) if grey else y, lambda tile, tiles: self.tell(f"{where}: tile {tile} of {tiles}")
-        )
+        result = self.clean(self._seen(y), sigma, lambda tile, tiles: self.tell(f"{where}: tile {tile} of {tiles}"))
         return (result.mean(1) if grey else result[0]).numpy()
 
     def _in_bands(self, page: Any, scale: Any, where: str) -> Any:
@@ -175,14 +199,18 @@ class _Work:
         height, width = page.stored.shape[:2]
         margin = self.margin
         if margin is None or height * width <= _BAND:
-            return page.with_unit(self._denoised(torch.from_numpy(page.to_unit(scale))[None], where), scale)
+            y = torch.from_numpy(page.to_unit(scale))[None]
+            return page.with_unit(self._denoised(y, self._sigma(y), where), scale)
         rows = max(_BAND // width // self.unit, 1) * self.unit
         stored = np.empty_like(page.stored)
+        middle = page.rows(max(0, height // 2 - 128), height // 2 + 128)
+        sigma = self._sigma(torch.from_numpy(middle.to_unit(scale))[None])
         for top in range(0, height, rows):
             first = max(0, top - margin)
             band = page.rows(first, min(top + rows + margin, height))
             there = f"{where}, row {top} of {height}"
-            done = band.with_unit(self._denoised(torch.from_numpy(band.to_unit(scale))[None], there), scale)
+            y = torch.from_numpy(band.to_unit(scale))[None]
+            done = band.with_unit(self._denoised(y, sigma, there), scale)
             stored[top : top + rows] = done.stored[top - first :][:rows]
         return replace(page, stored=stored)
 

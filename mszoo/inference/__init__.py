@@ -4,6 +4,7 @@ from mszoo.inference.denoising import add_noise, denoise_image
 from mszoo.inference.fast import fast
 from mszoo.inference.inverse import solve
 from mszoo.inference.likelihood import has_density, log_prob, log_prob_scales, nll, normalize
+from mszoo.inference.noise_level import estimate_sigma, noise_level
 from mszoo.inference.operators import Blur, Inpainting, Operator, RandomProjections, SuperResolution
 from mszoo.inference.sampling import downsample, sample, super_resolve
 from mszoo.inference.views import denoise_view, denoise_views
@@ -21,11 +22,13 @@ __all__ = [
     "denoise_view",
     "denoise_views",
     "downsample",
+    "estimate_sigma",
     "fast",
     "has_density",
     "log_prob",
     "log_prob_scales",
     "nll",
+    "noise_level",
     "normalize",
     "sample",
     "solve",

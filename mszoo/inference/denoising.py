@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mszoo.errors import ImageSizeError
 from mszoo.inference.arguments import check_whole, without_derivative
+from mszoo.inference.noise_level import estimate_sigma
 from mszoo.inference.views import denoise_views
 from mszoo.model import MultiScaleModel
 from mszoo.randomness import keyed_generator
@@ -49,7 +50,8 @@ def denoise_image(
         model: in eval mode.
         y: noisy images (B, C, H, W), the clean ones in [0, 1], in any floating-point type. A grey model
             takes each channel as an image.
-        sigma: standard deviation of the noise, a float or (B,); None for a blind model.
+        sigma: standard deviation of the noise, a float or (B,), or for a grey model (B, C). None: a blind model needs
+            none, and energies find it, in the middle of each image (:func:`~mszoo.inference.estimate_sigma`).
         tile: side in pixels of the tiles a larger image is cut into, to bound the memory; None: never cut. Each tile
             sees as far around itself as the model reaches, so that tiles do not show (but for the image's border with
             filters longer than Haar's, which wrap around to the opposite side); a model that sees the whole image is
@@ -64,7 +66,7 @@ def denoise_image(
     Raises:
         ImageSizeError: another number of channels than the model's, unless the model is grey.
         OptionsError: a sigma that is no noise level; ``tile`` or ``views`` below 1.
-        UnsupportedError: y requires a gradient.
+        UnsupportedError: y requires a gradient; or no sigma, for a model that can neither do without nor find it.
 
     Example:
         >>> import torch, mszoo
@@ -79,11 +81,13 @@ def denoise_image(
             raise ImageSizeError(
                 f"this model takes {model.channels} channels, the image has {channels}; convert the image"
             )
-        if isinstance(sigma, Tensor) and sigma.numel() == batch:
-            sigma = sigma.reshape(batch).repeat_interleave(channels)
+        if isinstance(sigma, Tensor) and sigma.numel() in (batch, batch * channels):
+            sigma = sigma.reshape(batch, -1).expand(-1, channels).flatten()
         planes = denoise_image(model, y.reshape(batch * channels, 1, height, width), sigma, tile, views, on_tile)
         return planes.reshape(y.shape)
     x, height, width = model.prepare(y, 1), y.shape[-2], y.shape[-1]
+    if sigma is None and not model.blind:
+        sigma = estimate_sigma(model, x)[:, 0]
     reach = model.reach
     if tile is None or reach is None or max(height, width) <= tile + 2 * reach:
         return denoise_views(model, x, sigma, views).to(y.dtype)

@@ -500,3 +500,15 @@ def test_a_range_for_one_image(mszoo_command, grey_model, tmp_path, verb):
     code, _, err = mszoo_command(verb, *words, *more, "--range", "1:x")
     assert code == 1
     assert "--range: '1:x' is no range" in err
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_an_energy_finds_the_noise(mszoo_command, tmp_path, channels):
+    row = np.linspace(60, 190, 32)
+    noise = np.random.default_rng(0).normal(0, 0.1 * 255, (32, 32, *channels))
+    smooth = (row[:, None] + row[None]).reshape(32, 32, *[1 for _ in channels]) / 2
+    Image.fromarray((smooth + noise).clip(0, 255).astype(np.uint8)).save(tmp_path / "x.png")
+    code, said, err = mszoo_command("denoise", tmp_path / "x.png", tmp_path / "y.png", "--model", "cifar10-grey-energy")
+    assert code == 0, err
+    (sigma,) = re.findall(r"sigma (0\.\d+) found", said)
+    assert abs(float(sigma) / 0.1 - 1) < 0.1
