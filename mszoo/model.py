@@ -498,6 +498,7 @@ class MultiScaleModel(nn.Module):
         self,
         measurement: Tensor,
         operator: Operator,
+        sigma: float | Tensor | None = None,
         *,
         mean_of: int = 1,
         generator: torch.Generator | int | None = None,
@@ -525,7 +526,14 @@ class MultiScaleModel(nn.Module):
         from mszoo.inference import solve
 
         return solve(
-            self, measurement, operator, mean_of=mean_of, generator=generator, schedule=schedule, on_step=on_step
+            self,
+            measurement,
+            operator,
+            sigma,
+            mean_of=mean_of,
+            generator=generator,
+            schedule=schedule,
+            on_step=on_step,
         )
 
     def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:

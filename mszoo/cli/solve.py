@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from mszoo.cli.options import (
     SigmaEnd,
     SkipExisting,
     ValueRange,
+    number,
     value_range,
 )
 from mszoo.cli.output import console
@@ -55,6 +57,16 @@ def solve(
     fraction: Annotated[float, typer.Option(help="random-*: how much is measured.")] = 0.5,
     width: Annotated[float, typer.Option(help="blur: the Gaussian's deviation in pixels.")] = 1.5,
     factor: Annotated[int, typer.Option(help="super-resolution: a power of two.")] = 4,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="IN is blurred, small or damaged already: restore it.")
+    ] = False,
+    sigma: Annotated[
+        str | None,
+        typer.Option(
+            help="Standard deviation of the noise in what is measured, in images of [0, 1]: 0.05, or 5/255. "
+            "Without --measured it is added first."
+        ),
+    ] = None,
     samples: Samples = 1,
     seed: Seed = 0,
     beta: Beta = None,
@@ -66,10 +78,19 @@ def solve(
     skip_existing: SkipExisting = False,
     device: Device = "cpu",
 ) -> None:
-    """Measure an image, and recover it from the measurement; prints how close that comes."""
+    """Measure an image, and recover it from the measurement; prints how close that comes.
+
+    With --measured the image is the measurement, and what is written is the one that was measured.
+    """
     if operator is Measurement.inpainting and mask is None:
         raise MszooError("inpainting needs --mask IMAGE, white where pixels are known")
     limits = None if values is None else value_range(values)
+    if measured and operator in (Measurement.pixels, Measurement.projections):
+        raise MszooError(
+            "--measured: no photograph is measured at random; a blurred, small or damaged one is restored with "
+            "--operator blur, super-resolution or inpainting"
+        )
+    noise = number(sigma, "--sigma") if sigma is not None else 0.0
     read = [image] if mask is None else [image, mask]
     if not proceed(read, out, overwrite, skip_existing):
         return
@@ -78,30 +99,47 @@ def solve(
 
     import mszoo
     from mszoo.evaluation import psnr
-    from mszoo.inference import fast
+    from mszoo.inference import add_noise, fast
     from mszoo.inference.inverse import SOLVE
     from mszoo.inference.inverse import solve as recover
 
     stepping = schedule(SOLVE, beta=beta, h0=h0, sigma_end=sigma_end)
     loaded = fast(mszoo.load(model, device))
-    clean = given.batch(loaded.channels, device)
-    measuring = make_operator(operator, loaded, tuple(clean.shape[1:]), known, fraction, width, factor, seed)
-    measured = measuring.forward(clean)
+    photo = given.batch(loaded.channels, device)
+    # a blurred photograph goes on beyond its edges, and the periodic blur must not see the opposite one
+    margin = _margin(width, photo) if measured and operator is Measurement.blur else 0
+    seen = _mirrored(photo, margin)
+    measuring = make_operator(operator, loaded, tuple(seen.shape[1:]), known, fraction, width, factor, seed)
+    m = seen if measured and operator is not Measurement.inpainting else measuring.forward(seen)
+    if noise and not measured:
+        m = add_noise(m, noise, seed, 0)
     with ascending() as show:
         found = recover(
-            loaded, measured, measuring, mean_of=samples, generator=seed, schedule=stepping,
-            on_step=lambda k, y, sigma: show(0, k, y, sigma),
+            loaded, m, measuring, noise or None, mean_of=samples, generator=seed, schedule=stepping,
+            on_step=lambda k, y, level: show(0, k, y, level),
         )  # fmt: skip
+    found = found[..., margin : found.shape[-2] - margin, margin : found.shape[-1] - margin]
     out.parent.mkdir(parents=True, exist_ok=True)
     notes = [*given.picture.notes, *given.write(found, out, quality)]
-    start, end = (
-        psnr(x, clean).mean().item()
-        for x in (measuring.pseudo_inverse(measured), given.written(out, loaded.channels, device))
-    )
-    line = f"{one_line(str(out))}  {start:.2f} dB (pseudo-inverse) -> {end:.2f} dB" + f"  ({'; '.join(notes)})" * bool(
-        notes
-    )
-    console.print(escape(line), soft_wrap=True)
+    line = one_line(str(out))
+    if not measured:
+        start, end = (
+            psnr(x, photo).mean().item()
+            for x in (measuring.pseudo_inverse(m), given.written(out, loaded.channels, device))
+        )
+        line += f"  {start:.2f} dB (pseudo-inverse) -> {end:.2f} dB"
+    console.print(escape(line + f"  ({'; '.join(notes)})" * bool(notes)), soft_wrap=True)
+
+
+def _margin(width: float, photo: Any) -> int:
+    """As far as a Gaussian of that width reaches, or a small photograph can be mirrored."""
+    return min(math.ceil(4 * width) if 0 < width < math.inf else 0, min(photo.shape[-2:]) - 1)
+
+
+def _mirrored(photo: Any, margin: int) -> Any:
+    import torch
+
+    return torch.nn.functional.pad(photo, [margin] * 4, mode="reflect") if margin else photo
 
 
 def _known(mask: Path, size: tuple[int, int]) -> Any:

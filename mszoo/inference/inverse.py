@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mszoo.errors import ImageSizeError
-from mszoo.inference.arguments import check_whole, without_derivative
-from mszoo.inference.operators import Operator
+from mszoo.errors import ImageSizeError, UnsupportedError
+from mszoo.inference.arguments import check_sigma, check_whole, without_derivative
+from mszoo.inference.operators import Operator, closest, verify
 from mszoo.inference.views import denoise_view, denoise_views
 from mszoo.model import MultiScaleModel
 from mszoo.randomness import child_generators, normal
@@ -25,6 +25,7 @@ def solve(
     model: MultiScaleModel,
     measurement: Tensor,
     operator: Operator,
+    sigma: float | Tensor | None = None,
     *,
     mean_of: int = 1,
     generator: torch.Generator | int | None = None,
@@ -33,17 +34,26 @@ def solve(
 ) -> Tensor:
     """Images that have the measurement and are likely under the model. It has no derivative.
 
-    The ascent of :mod:`mszoo.inference.ascent` in the image, where the part that was measured is set and the rest
+    The ascent of :mod:`mszoo.samplers.ascent` in the image, where the part that was measured is set and the rest
     follows the whole coarse-to-fine denoiser: d = (1 - M M^T) f(y) + M (m - M^T y), f(y) = denoise(y) - y. The noise
     is annealed (see :class:`Schedule`) and not estimated as in the paper, which comes closer on most problems. Each
     step sees the next of the image's views (:mod:`mszoo.inference.views`), so that the wavelet grid leaves no trace;
     the last, which only denoises, averages over all positions of the grid (16 of them at most).
 
+    With noise in the measurement, what was measured ends as noisy as it is. If the operator is orthonormal
+    (M^T M = 1), this is white noise in the image, and the last denoising, which is released from the measurement, takes
+    it away. Otherwise, as for a blur, the measurement is met in proximal steps,
+    :func:`~mszoo.inference.operators.closest`: the more the ascent's noise exceeds the measurement's, the closer.
+    A head that takes t is told the larger of both.
+
     Args:
         model: in eval mode. Where a head takes t it is told the noise of the schedule, which is annealed then;
             :func:`mszoo.inference.fast` makes it faster.
         measurement: (B, ...), as ``operator.forward`` gives it, in any floating-point type.
-        operator: the measurement.
+        operator: the measurement; anything with the methods of :class:`Operator`. Its adjoint and its pseudo-inverse
+            are tested once on random images.
+        sigma: standard deviation of the noise in the measurement's numbers, a float or (B,); None: the measurement is
+            believed exactly.
         mean_of: 1 gives a sample; more gives the mean of as many, which has the smaller error.
         generator: a torch.Generator, a seed, or None: torch's global generator.
         schedule: None: :data:`SOLVE`; with beta = 1 no noise is added on the way: faster, and several dB worse where
@@ -51,12 +61,13 @@ def solve(
         on_step: called with the step, the images and their noise estimates.
 
     Returns:
-        Images (B, C, H, W); their measurement is the given one (up to the frequencies a blur loses).
+        Images (B, C, H, W). Without sigma their measurement is the given one (up to the frequencies a blur loses).
 
     Raises:
         ImageSizeError: a measurement that is not of this operator, or not of images of this model's channels.
-        OptionsError: ``mean_of`` below 1.
-        UnsupportedError: a measurement that requires a gradient.
+        OptionsError: ``mean_of`` below 1; a sigma that is no noise level; an operator whose adjoint or pseudo-inverse
+            is wrong.
+        UnsupportedError: a measurement that requires a gradient; something without an operator's methods.
 
     Example:
         >>> import torch, mszoo
@@ -67,6 +78,10 @@ def solve(
         torch.Size([1, 1, 16, 16])
     """
     check_whole("solve", mean_of=mean_of)
+    if not isinstance(operator, Operator):
+        raise UnsupportedError(
+            f"an operator has the methods forward, adjoint and pseudo_inverse; {type(operator).__name__} has not"
+        )
     schedule = SOLVE if schedule is None else schedule
     if not model.blind:
         schedule = replace(schedule, annealed=True)
@@ -83,15 +98,26 @@ def solve(
         raise ImageSizeError(
             f"this model takes {model.channels} channel(s), the measurement is of {tuple(known.shape)}"
         )
-    half, last = torch.full_like(known, 0.5), min(4**model.levels, 16)
+    orthonormal = verify(operator, known)
+    noise = None if sigma is None else check_sigma("solve", sigma, len(measurement), m).repeat_interleave(mean_of)
+    last = min(4**model.levels, 16)
+
+    def meet(x: Tensor, which: Tensor, left: Tensor) -> Tensor:
+        """The measurement met, as well as images with so much noise left need to."""
+        if noise is None or orthonormal:
+            return x + operator.pseudo_inverse(m[which] - operator.forward(x))
+        return closest(operator, x, m[which], (noise[which] / left).square().clamp_max(1))
 
     def direction(y: Tensor, which: Tensor, left: Tensor, step: int) -> Tensor:
-        sigma = None if model.blind else left
-        denoised = denoise_view(model, y, sigma, step) if step else denoise_views(model, y, sigma, last)
-        return denoised - y + operator.pseudo_inverse(m[which] - operator.forward(denoised))
+        told = left if noise is None else torch.maximum(left, noise[which])
+        level = None if model.blind else told
+        denoised = denoise_view(model, y, level, step) if step else denoise_views(model, y, level, last)
+        released = not step and noise is not None and orthonormal
+        return (denoised if released else meet(denoised, which, left)) - y
 
     generators = child_generators(generator, len(m))
-    mean = half - operator.pseudo_inverse(operator.forward(half)) + known
+    everything = torch.arange(len(m), device=m.device)
+    mean = meet(torch.full_like(known, 0.5), everything, m.new_full((len(m),), schedule.sigma_0))
     start = mean + schedule.sigma_0 * normal(mean, generators)
     images = ascend(direction, start, schedule, generators, 1.0, on_step)
     return images.unflatten(0, (len(measurement), mean_of)).mean(1).to(measurement.dtype)

@@ -8,20 +8,38 @@ orthonormal, such as a blur, the pseudo-inverse serves, and the adjoint is anoth
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from mszoo.bases import Basis, check_size
 from mszoo.errors import ImageSizeError, OptionsError, UnsupportedError
+from mszoo.heads.base import per_image
+from mszoo.randomness import keyed_generator, normal
 
-__all__ = ["Blur", "Inpainting", "Operator", "RandomProjections", "SuperResolution"]
+__all__ = ["Blur", "Inpainting", "Operator", "RandomProjections", "SuperResolution", "closest", "verify"]
+
+_STEPS = 100  # of conjugate gradients at most
 
 
-class Operator(ABC):
-    """A linear measurement of images of one shape (C, H, W)."""
+@runtime_checkable
+class Operator(Protocol):
+    """A linear measurement of images of one shape (C, H, W): anything with these three methods.
+
+    A subclass may leave out :meth:`pseudo_inverse` if A A^T = 1. ``mszoo.testing.check_operator(operator, (C, H, W))``
+    tells what is wrong with one.
+
+    Example:
+        >>> class Rows:  # the mean of every column
+        ...     def forward(self, x): return x.mean(-2, keepdim=True)
+        ...     def adjoint(self, m): return (m / 8).expand(-1, -1, 8, -1)
+        ...     def pseudo_inverse(self, m): return m.expand(-1, -1, 8, -1)
+        >>> isinstance(Rows(), Operator)
+        True
+    """
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -219,6 +237,89 @@ class SuperResolution(Operator):
         for _ in range(self.levels):
             low = self.basis.synthesize(low, low.repeat(1, 3, 1, 1).zero_())
         return low
+
+
+def verify(operator: Operator, x: Tensor) -> bool:
+    """One random test of adjoint and pseudo-inverse: two measurements, and each of the others once or twice.
+
+    A pseudo-inverse may leave out what is measured weakly, as long as that is less than half of a measurement of noise.
+
+    Args:
+        operator: any.
+        x: its shape, type and device are those of the images to try, (B, C, H, W); two at a time are tried.
+
+    Returns:
+        Whether the pseudo-inverse is the adjoint: A A^T = 1, and white noise in the image is white in the measurement.
+
+    Raises:
+        OptionsError: one of the two is not what it should be.
+    """
+    x, other = (normal(x[:1], [keyed_generator(k)]) for k in range(2))
+
+    def refuse(name: str, text: str) -> OptionsError:
+        return OptionsError("operator", [((name,), f"{text}; mszoo.testing.check_operator tells more")])
+
+    loose = max(1e-3, 30 * torch.finfo(x.dtype).eps)
+    m = operator.forward(x)
+    if m.shape[:1] != (1,):
+        raise refuse("forward", f"should return (B, ...) for (B, C, H, W), got {tuple(m.shape)}")
+    probe = operator.forward(other) + normal(m, [keyed_generator(2)]) * _rms(m)
+    back = operator.adjoint(probe)
+    if back.shape != x.shape:
+        raise refuse("adjoint", f"should return {tuple(x.shape)}, got {tuple(back.shape)}")
+    if not abs(_dot(m, probe) - _dot(x, back)) <= loose * (_dot(m, m) * _dot(probe, probe)) ** 0.5:
+        raise refuse(
+            "adjoint",
+            f"is not the transpose of forward: <A x, m> = {_dot(m, probe):.4g}, <x, A^T m> = {_dot(x, back):.4g}",
+        )
+    found = operator.pseudo_inverse(m)
+    if found.shape != x.shape:
+        raise refuse("pseudo_inverse", f"should return {tuple(x.shape)}, got {tuple(found.shape)}")
+    measured, size = operator.forward(found), _dot(found, found) ** 0.5
+    if not _dot(measured - m, measured - m) <= 0.25 * _dot(m, m):
+        raise refuse("pseudo_inverse", "returns an image that has another measurement")
+    again = operator.pseudo_inverse(measured) - found
+    if not _dot(again, again) ** 0.5 <= 10 * loose * size:
+        raise refuse("pseudo_inverse", "of an image's measurement gives another image when it is measured once more")
+    if not abs(_dot(found, found) - _dot(x, found)) <= 10 * loose * size**2:
+        raise refuse("pseudo_inverse", "is not the smallest image with the measurement")
+    gap = operator.pseudo_inverse(probe) - back
+    return _dot(gap, gap) <= loose**2 * _dot(back, back)
+
+
+def closest(operator: Operator, x: Tensor, m: Tensor, ratio: Tensor) -> Tensor:
+    r"""The proximal step of a noisy measurement: the image z with the least :math:`|A z - m|^2 + r\,|z - x|^2`.
+
+    By conjugate gradients, each image until its own residual is a thousandth of the first; one step if A A^T = 1.
+
+    Args:
+        operator: the measurement; its pseudo-inverse is not used.
+        x: images (B, C, H, W).
+        m: their measurements (B, ...).
+        ratio: r, the noise variance of the measurement over that of x, more than 0, (B,).
+    """
+    residual = operator.adjoint(m - operator.forward(x))
+    change, along = torch.zeros_like(x), residual
+    power = residual.flatten(1).square().sum(1)
+    enough = 1e-6 * power
+    for _ in range(_STEPS):
+        active = power > enough
+        if not active.any():
+            break
+        image = operator.adjoint(operator.forward(along)) + per_image(ratio, along) * along
+        step = per_image(torch.where(active, power / (along * image).flatten(1).sum(1), 0), x)
+        change, residual = change + step * along, residual - step * image
+        before, power = power, torch.where(active, residual.flatten(1).square().sum(1), 0)
+        along = residual + per_image(torch.where(active, power / before, 0), x) * along
+    return x + change
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float((a.double() * b.double()).sum())
+
+
+def _rms(a: Tensor) -> Tensor:
+    return a.square().mean().sqrt()
 
 
 def _check_shape(x: Tensor, shape: Sequence[int], what: str) -> None:

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from mszoo.discovery import registry
 from mszoo.errors import MszooError
-from mszoo.testing import bases, conditioners, datasets, heads, importers, objectives, samplers
+from mszoo.testing import bases, conditioners, datasets, heads, importers, objectives, operators, samplers
 from mszoo.testing.kit import Check, ContractError, Report, Subject, outcome, report
 
 if TYPE_CHECKING:
     from mszoo.discovery import Plugin
+    from mszoo.inference.operators import Operator
 
 __all__ = [
     "CHECKS",
@@ -36,6 +37,7 @@ __all__ = [
     "check_head",
     "check_importer",
     "check_objective",
+    "check_operator",
     "check_plugin",
     "check_sampler",
     "parametrize_with_checks",
@@ -122,6 +124,24 @@ def check_importer(name: str, *, expected: Mapping[str, str] | None = None, **op
         options: of the component.
     """
     _check("importer", name, options, expected)
+
+
+def check_operator(operator: Operator, shape: tuple[int, int, int]) -> None:
+    """Check a measurement of images (C, H, W), as ``model.solve`` takes it: shapes, linearity, adjoint, pseudo-inverse.
+
+    Raises:
+        ContractError: it names all that is broken.
+
+    Example:
+        >>> import torch
+        >>> from mszoo.inference import Blur
+        >>> check_operator(Blur.gaussian(1.5, (32, 32)), (1, 32, 32))
+    """
+    faults = {check.__name__: outcome(partial(check, operator, shape)) for check in operators.CHECKS}
+    told = [f"{name}: {fault}" for name, fault in faults.items() if fault is not None]
+    if told:
+        name = type(operator).__name__
+        raise ContractError(f"the operator {name} breaks its contract:\n  " + "\n  ".join(told))
 
 
 def parametrize_with_checks(

@@ -4,9 +4,12 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from mszoo.data.images import read_image
+from mszoo.data.images import read_image, write_image
+from mszoo.experiments.demo import astronaut_face
+from mszoo.inference import Blur
 from tests.cli.conftest import save_image
 from tests.factories import denoiser
 
@@ -52,8 +55,40 @@ def test_solve(mszoo_command, grey_model, tmp_path, operator, channels):
 
 
 @pytest.mark.parametrize(
+    ("operator", "factor"),
+    [(["blur", "--width", 1.2], 1), (["super-resolution", "--factor", 2], 2), (["inpainting"], 1)],
+)
+@pytest.mark.parametrize("sigma", [(), ("--sigma", "5/255")])
+def test_solve_restores_what_was_measured(mszoo_command, grey_model, tmp_path, operator, factor, sigma):
+    image = save_image(tmp_path / "x.png", 14, 20, 3)
+    Image.fromarray(np.uint8(255 * (np.arange(280).reshape(14, 20) % 3 > 0))).save(tmp_path / "mask.png")
+    mask = ("--mask", tmp_path / "mask.png") if operator == ["inpainting"] else ()
+    words = ("--operator", *operator, *mask, *sigma, "--model", grey_model, *QUICK)
+    code, said, err = mszoo_command("solve", image, tmp_path / "y.png", "--measured", *words)
+    assert code == 0, err
+    assert "dB" not in said
+    assert read_image(tmp_path / "y.png", "y").shape == (3, 14 * factor, 20 * factor)
+
+
+def test_a_blurred_photograph_becomes_sharper(mszoo_command, tmp_path):
+    """Blurred as a lens does it: what is beyond the edges is not the opposite side."""
+    x = astronaut_face()[:, :, 40:120, 40:120]
+    reach = torch.nn.functional.pad(x, [8] * 4, mode="replicate")
+    blurred = Blur.gaussian(2.0, (96, 96)).forward(reach)[..., 8:-8, 8:-8]
+    write_image(blurred[0], tmp_path / "x.png")
+    words = ("--operator", "blur", "--width", 2, "--measured", "--sigma", "0.01", "--h0", 0.5)
+    code, _, err = mszoo_command("solve", tmp_path / "x.png", tmp_path / "y.png", *words)
+    assert code == 0, err
+    restored = read_image(tmp_path / "y.png", "y").float() / 255
+    gained = 10 * torch.log10((blurred - x).square().mean() / (restored - x).square().mean())
+    assert gained > 2
+
+
+@pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (["solve", "x.png", "y.png", "--measured"], "--operator blur, super-resolution or inpainting"),
+        (["solve", "x.png", "y.png", "--sigma", "12"], "did you mean 12/255"),
         (["sample", "out", "--size", "15"], "nearest sizes that work"),
         (["sample", "out", "--size", "big"], "write 160, or 128x192"),
         (["sample", "out", "--count", "0"], "--count"),

@@ -4,9 +4,12 @@ import pytest
 import torch
 
 import mszoo
-from mszoo.errors import ImageSizeError
+from mszoo.errors import ImageSizeError, OptionsError, UnsupportedError
 from mszoo.inference import Blur, Inpainting, Operator, RandomProjections, Schedule, SuperResolution
+from mszoo.inference.operators import closest
+from tests import factories
 from tests.inference.exact import constant_images
+from tests.testing.broken_operators import ColumnMeans, Empty, Oblique, Uninverted, Untransposed
 
 SIZE = (16, 24)
 OPERATORS = {
@@ -52,3 +55,96 @@ def test_a_solution_is_the_same_alone_and_in_a_batch():
 def test_a_measurement_of_another_image():
     with pytest.raises(ImageSizeError, match="channel"):
         constant_images(channels=3).solve(torch.rand(1, 1, *SIZE), OPERATORS["random pixels"])
+
+
+@pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS.keys())
+def test_the_proximal_step_is_the_least_squares(operator: Operator):
+    """The gradient vanishes, for each image with its own ratio; at a small one the pseudo-inverse's image is near."""
+    generator = torch.Generator().manual_seed(0)
+    x, truth = torch.rand(2, 2, 1, *SIZE, dtype=torch.float64, generator=generator)
+    m, ratio = operator.forward(truth), torch.tensor([0.1, 4.0], dtype=torch.float64)
+    z = closest(operator, x, m, ratio)
+    gradient = operator.adjoint(operator.forward(z) - m) + ratio[:, None, None, None] * (z - x)
+    start = operator.adjoint(operator.forward(x) - m)
+    assert (gradient.flatten(1).norm(dim=1) <= 2e-3 * start.flatten(1).norm(dim=1)).all()
+    torch.testing.assert_close(closest(operator, x[1:], m[1:], ratio[1:]), z[1:])
+    met = x + operator.pseudo_inverse(m - operator.forward(x))
+    near = closest(operator, x, m, torch.full_like(ratio, 1e-6))
+    assert (near - truth).norm() <= (met - truth).norm() + 0.05 * truth.norm()
+
+
+@pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS.keys())
+@pytest.mark.parametrize("levels", [0, 2])
+def test_noise_in_the_measurement_is_not_believed(operator: Operator, levels: int):
+    """Images of one grey each: their measurements' noise averages out, unless it is believed."""
+    x, generator = levels_of_grey(), torch.Generator().manual_seed(1)
+    m = operator.forward(x)
+    noisy = m + 0.1 * torch.randn(m.shape, generator=generator)
+    known, believed = (
+        (constant_images(levels).solve(noisy, operator, sigma, generator=0, schedule=QUICK) - x).square().mean()
+        for sigma in (torch.tensor([0.1, 0.1]), None)
+    )
+    assert known < believed / 4
+
+
+@pytest.mark.parametrize("levels", [0, 1])
+@pytest.mark.parametrize("head", ["score", "denoiser", "anchored", "inner_product", "squared_norm"])
+def test_every_head_solves(head: str, levels: int):
+    name = {"name": head, "levels": 0} if head == "anchored" else head
+    config = factories.chain(levels, factories.network(**factories.SMOOTH), name)
+    torch.manual_seed(0)
+    model = mszoo.MultiScaleModel.from_config(config).eval()
+    operator, steps = OPERATORS["random pixels"], Schedule(h0=0.5, beta=0.5, floor=0.1, annealed=True, give_up=1e6)
+    m = operator.forward(levels_of_grey())
+    for sigma in (None, 0.05):
+        found = model.solve(m, operator, sigma, generator=0, schedule=steps)
+        assert found.shape == (2, 1, *SIZE)
+        assert found.isfinite().all()
+
+
+def test_a_known_density_is_restored_as_well_as_it_can_be():
+    """White pixels of variance v with noise of variance s^2: the mean of what they were is known."""
+    v, s = 0.04, 0.2
+    generator = torch.Generator().manual_seed(0)
+    x = 0.5 + v**0.5 * torch.randn(4, 1, *SIZE, generator=generator)
+    m = x + s * torch.randn(x.shape, generator=generator)
+    everything = Inpainting(torch.ones(SIZE))
+    found = factories.gaussian(variance=v).solve(m, everything, s, generator=0)
+    best = 0.5 + v / (v + s**2) * (m - 0.5)
+    assert (found - x).square().mean() < 1.1 * (best - x).square().mean()
+
+
+def test_an_operator_needs_no_base_class():
+    x = levels_of_grey()[..., :8, :]
+    found = constant_images().solve(ColumnMeans().forward(x), ColumnMeans(), generator=0, schedule=QUICK)
+    torch.testing.assert_close(found, x, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("operator", "fault"),
+    [
+        (Untransposed(), "operator: adjoint: is not the transpose"),
+        (Uninverted(), "operator: pseudo_inverse: returns an image that has another measurement"),
+        (Oblique(), "operator: pseudo_inverse: is not the smallest image"),
+        (Empty(), "operator: pseudo_inverse"),
+    ],
+)
+@pytest.mark.parametrize("sigma", [None, 0.05])
+def test_a_wrong_operator_is_refused(operator: ColumnMeans, fault: str, sigma: float | None):
+    m = torch.rand(1, 1, 1, 24)
+    state = torch.get_rng_state()
+    with pytest.raises(OptionsError, match=fault):
+        constant_images().solve(m, operator, sigma)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("sigma", [0, -0.1, float("nan"), torch.tensor([0.1, 0.2, 0.3])])
+def test_sigmas_that_are_none_are_refused(sigma: object):
+    operator = OPERATORS["random pixels"]
+    with pytest.raises(OptionsError, match="sigma: should be more than 0"):
+        constant_images().solve(operator.forward(levels_of_grey()), operator, sigma)  # type: ignore[arg-type]
+
+
+def test_what_is_no_operator_is_refused():
+    with pytest.raises(UnsupportedError, match="forward, adjoint and pseudo_inverse; function"):
+        constant_images().solve(torch.rand(1, 1, *SIZE), lambda x: x)  # type: ignore[arg-type]
