@@ -1,7 +1,7 @@
 """mszoo models in deepinv: denoisers for plug-and-play and diffusion, energies as explicit priors.
 
-It implements no hook, as it adds no component to recipes: ``from mszoo_deepinv import Denoiser, EnergyPrior`` is what
-it is for.
+It implements no hook, as it adds no component to recipes: ``from mszoo_deepinv import Denoiser, EnergyPrior, Operator``
+is what it is for.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mszoo_deepinv.bridge import Denoiser, EnergyPrior
+    from mszoo_deepinv.bridge import Denoiser, EnergyPrior, Operator
 
-__all__ = ["Denoiser", "EnergyPrior"]
+__all__ = ["Denoiser", "EnergyPrior", "Operator"]
 
 
 def __getattr__(name: str) -> Any:

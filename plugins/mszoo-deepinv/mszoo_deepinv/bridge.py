@@ -1,4 +1,4 @@
-"""The two adapters. In deepinv as in mszoo images are (B, C, H, W) in [0, 1], and sigma is a standard deviation."""
+"""The three adapters. In deepinv as in mszoo images are (B, C, H, W) in [0, 1], and sigma is a standard deviation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 import mszoo
 from mszoo.errors import UnsupportedError
 
-__all__ = ["Denoiser", "EnergyPrior"]
+__all__ = ["Denoiser", "EnergyPrior", "Operator"]
 
 
 class Denoiser(deepinv.models.Denoiser):
@@ -65,3 +65,33 @@ class EnergyPrior(deepinv.optim.Prior):
 
     def _t(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         return torch.as_tensor(sigma, dtype=x.dtype, device=x.device).square().flatten().expand(len(x))
+
+
+class Operator:
+    """A linear physics of deepinv as a measurement that ``model.solve`` takes.
+
+    ``model.solve(physics(x), Operator(physics), sigma=0.05)``: the noise is not the operator's, and is given.
+
+    Args:
+        physics: linear; its noise model is not looked at.
+
+    Raises:
+        UnsupportedError: a physics that is not linear.
+    """
+
+    def __init__(self, physics: deepinv.physics.Physics) -> None:
+        if not isinstance(physics, deepinv.physics.LinearPhysics):
+            raise UnsupportedError(f"solving needs a linear measurement; {type(physics).__name__} is no LinearPhysics")
+        self.physics = physics
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Measure, without noise: (B, C, H, W) to (B, ...)."""
+        return self.physics.A(x)
+
+    def adjoint(self, m: Tensor) -> Tensor:
+        """The transpose: (B, ...) to (B, C, H, W)."""
+        return self.physics.A_adjoint(m)
+
+    def pseudo_inverse(self, m: Tensor) -> Tensor:
+        """The smallest image with that measurement: (B, ...) to (B, C, H, W)."""
+        return self.physics.A_dagger(m)

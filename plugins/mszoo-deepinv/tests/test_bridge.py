@@ -7,10 +7,11 @@ import pytest
 import torch
 from deepinv.optim import L2, PGD, PnP, ScorePrior
 from deepinv.sampling import ULA, DPSDataFidelity, EulerSolver, PosteriorDiffusion, VarianceExplodingDiffusion
-from mszoo_deepinv import Denoiser, EnergyPrior
+from mszoo_deepinv import Denoiser, EnergyPrior, Operator
 
 import mszoo
 from mszoo.experiments.demo import astronaut_face
+from mszoo.testing import check_operator
 
 NETWORK = {"name": "bias_free_cnn", "receptive_field": 5, "depth": 3, "width": 4, "norm": "none"}
 ENERGY = {**NETWORK, "activation": "gelu", "noise_embedding": True}
@@ -97,3 +98,29 @@ def test_energy_is_an_explicit_prior() -> None:
 def test_a_denoiser_is_no_energy() -> None:
     with pytest.raises(mszoo.MszooError, match="energy head"):
         EnergyPrior(mszoo.load("photographs-haar-rf13"))
+
+
+SHAPE = (1, 32, 32)
+LINEAR = {
+    "inpainting": lambda: deepinv.physics.Inpainting(SHAPE, mask=0.5, rng=torch.Generator().manual_seed(0)),
+    "blur": lambda: deepinv.physics.BlurFFT(SHAPE, filter=deepinv.physics.blur.gaussian_blur(sigma=(0.7, 0.7))),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_physics_is_a_measurement_that_is_solved(name: str) -> None:
+    physics, x = LINEAR[name](), astronaut_face()[..., 64:96, 64:96]
+    operator = Operator(physics)
+    check_operator(operator, SHAPE)
+    y = operator.forward(x) + 0.05 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    found = mszoo.load("photographs-haar-rf13").solve(y, operator, 0.05, generator=0)
+    assert psnr(found, x) > psnr(operator.pseudo_inverse(y), x) + 2
+
+
+def test_a_measurement_is_linear() -> None:
+    class Squared(deepinv.physics.Physics):
+        def A(self, x, **kwargs):
+            return x.square()
+
+    with pytest.raises(mszoo.MszooError, match="Squared is no LinearPhysics"):
+        Operator(Squared())
