@@ -90,7 +90,7 @@ def noise_level(model: MultiScaleModel, y: Tensor) -> Tensor:
 
 
 def estimate_sigma(model: MultiScaleModel, y: Tensor) -> Tensor:
-    """The standard deviation of the noise in images of any size, found in their middle of 256 x 256 pixels at most.
+    """The standard deviation of the noise in images of any size, as found in their middle 256 x 256 pixels.
 
     Args:
         model: see :func:`noise_level`.
