@@ -9,8 +9,8 @@ A chain of scales has no density of a noisy image: its conditions are clean. The
 .. math:: \log p(y, t) \approx \log p(y_J, t) + \sum_{j<J} \log p(\bar y_j \mid \hat x_{j+1}(y, t), t),
 
 with :math:`\hat x_{j+1}` the coarser image as the model denoises it at t, held in the derivative in t. The first term
-is exact. On photographs, with a half-trained model of three levels, the median error was 6.3, 4.0 and 1.5 percent at sigma
-0.02, 0.1 and 0.5 (7.8, 2.7 and 1.2 with clean conditions; 7 to 19 with the noisy ones).
+is exact. On photographs, with a half-trained model of three levels, the median error was 6.3, 4.0 and 1.5 percent at
+sigma 0.02, 0.1 and 0.5 (7.8, 2.7 and 1.2 with clean conditions; 7 to 19 with the noisy ones).
 """
 
 from __future__ import annotations
