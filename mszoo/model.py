@@ -385,7 +385,13 @@ class MultiScaleModel(nn.Module):
         return head.time_score(x, _per_image("t", t, x)).to(_wide(y))
 
     def noise_level(self, y: Tensor) -> Tensor:
-        """The noise variance t at which y is most likely, (B,); see :func:`mszoo.inference.noise_level`."""
+        """The noise variance t at which y is most likely, (B,); see :func:`mszoo.inference.noise_level`.
+
+        Example:
+            >>> import torch, mszoo
+            >>> mszoo.load("cifar10-grey-energy").noise_level(torch.rand(2, 1, 16, 16)).shape
+            torch.Size([2])
+        """
         from mszoo.inference import noise_level
 
         return noise_level(self, y)

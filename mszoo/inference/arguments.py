@@ -28,6 +28,12 @@ def check_whole(owner: str, **numbers: object) -> None:
 def check_sigma(owner: str, sigma: float | Tensor, count: int, like: Tensor) -> Tensor:
     """A standard deviation of noise, a float or (B,), as (B,) on ``like``'s device and in its type.
 
+    Args:
+        owner: the function that takes it.
+        sigma: what a user gave.
+        count: of images.
+        like: one of their tensors.
+
     Raises:
         OptionsError: not all finite and more than 0, or not one for each of the ``count`` images.
     """

@@ -54,6 +54,12 @@ def noise_level(model: MultiScaleModel, y: Tensor) -> Tensor:
     Raises:
         ImageSizeError: no batch of images of this model's channels, or sides that need cropping.
         UnsupportedError: a model with a scale that has no energy, or y requires a gradient.
+
+    Example:
+        >>> import torch, mszoo
+        >>> model = mszoo.load("cifar10-grey-energy")
+        >>> noise_level(model, 0.5 + 0.2 * torch.randn(2, 1, 16, 16)).shape
+        torch.Size([2])
     """
     heads = [head for head in model.scales if isinstance(head, EnergyHead)]
     if len(heads) < len(model.scales):
@@ -101,6 +107,12 @@ def estimate_sigma(model: MultiScaleModel, y: Tensor) -> Tensor:
 
     Raises:
         ImageSizeError, UnsupportedError: see :func:`noise_level`.
+
+    Example:
+        >>> import torch, mszoo
+        >>> model = mszoo.load("cifar10-grey-energy")  # grey
+        >>> estimate_sigma(model, 0.5 + 0.2 * torch.randn(1, 3, 17, 16)).shape
+        torch.Size([1, 3])
     """
     middle = y
     for dim in (-2, -1):

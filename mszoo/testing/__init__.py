@@ -111,7 +111,13 @@ def check_dataset(name: str, *, expected: Mapping[str, str] | None = None, **opt
 
 
 def check_sampler(name: str, *, expected: Mapping[str, str] | None = None, **options: Any) -> None:
-    """Check a registered sampler, as :func:`check_basis` does, on Gaussians, whose denoisers are exact."""
+    """Check a registered sampler, as :func:`check_basis` does, on Gaussians, whose denoisers are exact.
+
+    Args:
+        name: of a registered sampler.
+        expected: checks that are known to fail, and why.
+        options: of the component.
+    """
     _check("sampler", name, options, expected)
 
 
