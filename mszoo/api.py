@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mszoo.discovery import registry
 from mszoo.errors import RecipeError
-from mszoo.registry import natural_order
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +21,7 @@ def create(kind: str, name: str, /, *supplied: Any, **options: Any) -> Any:
     """Build a component by kind and name.
 
     Args:
-        kind: one of basis, conditioner, head, objective, dataset and importer.
+        kind: one of basis, conditioner, head, objective, dataset, sampler and importer.
         name: a registered name; see :func:`list_components`.
         supplied: what a model gives to parts of this kind: ``channels, cond_channels`` to a conditioner, the
             conditioner to a head, ``channels`` to a data set.
@@ -64,7 +63,7 @@ def list_models(pattern: str = "*", hub: bool = False) -> list[str]:
     """
     from mszoo.hub.listing import find_models
 
-    return sorted({entry.name for entry in find_models(pattern, hub)}, key=natural_order)
+    return [entry.name for entry in find_models(pattern, hub)]
 
 
 def load(

@@ -156,7 +156,7 @@ class MultiScaleModel(nn.Module):
         tag: str | None = None,
         unmeasured: bool = False,
     ) -> str:
-        """Publish to the Hugging Face Hub; returns the address. See :func:`mszoo.hub.push` for the errors.
+        """Publish to the Hugging Face Hub; returns the address. Errors: see :func:`mszoo.hub.pushing.push_model`.
 
         Args:
             repo_id: ``owner/name``; it is created if there is none.
@@ -442,9 +442,11 @@ class MultiScaleModel(nn.Module):
         Args:
             count: how many.
             size: side, or (height, width), in pixels.
+            sampler: of every scale: a name, a mapping with its options, or a sampler; None: ``ascent`` where a head is
+                blind, ``heun`` where it takes t.
             generator: a torch.Generator, a seed, or None: torch's global generator.
-            coarse: how the coarsest image is drawn; None: as in the paper.
-            detail: how the details of every scale are drawn; None: as in the paper.
+            coarse: another sampler for the coarsest image.
+            detail: another one for the details.
             contrast: range to which each coarsest image is stretched; None: leave it.
             on_step: called with the scale, the step, that scale's coefficients and their noise levels.
 
@@ -485,15 +487,15 @@ class MultiScaleModel(nn.Module):
             low: images (B, C, h, w) in [0, 1].
             factor: a power of two, 2 to 2^J.
             mean_of: how many samples each result is the mean of.
+            sampler: of the details, as for :meth:`sample`.
             generator: a torch.Generator, a seed, or None: torch's global generator.
-            detail: how the details are drawn; None: as in the paper.
             on_step: called with the scale, the step, that scale's coefficients and their noise levels.
 
         Example:
             >>> import torch, mszoo
             >>> from mszoo.inference import Schedule
             >>> model, steps = mszoo.load("photographs-haar-rf13"), Schedule(h0=0.5)
-            >>> model.super_resolve(torch.rand(1, 1, 8, 8), factor=2, generator=0, detail=steps).shape
+            >>> model.super_resolve(torch.rand(1, 1, 8, 8), factor=2, generator=0, sampler=steps).shape
             torch.Size([1, 1, 16, 16])
         """
         from mszoo.inference import super_resolve
@@ -516,6 +518,7 @@ class MultiScaleModel(nn.Module):
         Args:
             measurement: (B, ...), as ``operator.forward`` gives it.
             operator: the measurement.
+            sigma: standard deviation of the measurement's noise, a float or (B,); None: it has none.
             mean_of: how many samples each result is the mean of.
             generator: a torch.Generator, a seed, or None: torch's global generator.
             schedule: steps and added noise; None: :data:`mszoo.inference.inverse.SOLVE`.

@@ -46,12 +46,12 @@ BASES: Mapping[str, str] = {
     "importer": "mszoo.importers:Importer",
 }
 
-# Names that our own plugins provide: an error names the plugin to install.
-PROVIDERS: Mapping[tuple[str, str], str] = {
-    ("basis", "learned/lattice"): "mszoo-learned-basis",
-    ("objective", "learned/likelihood"): "mszoo-learned-basis",
-    ("conditioner", "timm/backbone"): "mszoo-timm",
-    ("head", "timm/pooled_energy"): "mszoo-timm",
+# What stands before the slash in the names of our own plugins' components: an error names the plugin to install.
+PROVIDERS: Mapping[str, str] = {
+    "diffusers": "mszoo-diffusers",
+    "learned": "mszoo-learned-basis",
+    "restoration": "mszoo-restoration",
+    "timm": "mszoo-timm",
 }
 
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
@@ -181,8 +181,9 @@ class Registry:
             return self._specs[kind, name]
         elsewhere = [k for k in KINDS if (k, name) in self._specs]
         hint = f"; {name!r} is a {elsewhere[0]}" if elsewhere else suggest(str(name), self.names(kind))
-        if (kind, name) in PROVIDERS:
-            hint = f"; pip install {PROVIDERS[kind, name]} provides it"
+        plugin, _, rest = str(name).partition("/")
+        if rest and plugin in PROVIDERS and plugin not in {s.name.partition("/")[0] for s in self}:
+            hint = f"; pip install {PROVIDERS[plugin]} provides it"
         raise UnknownComponentError(
             f"unknown {kind} {name!r}{hint}; `mszoo components {kind}` lists all (the kinds are {', '.join(KINDS)})"
         )

@@ -95,9 +95,14 @@ class Head(nn.Module, ABC):
         Raises:
             UnsupportedError: no t, for a head that is not blind.
         """
-        if t is None and not self.blind:
-            raise UnsupportedError(f"{type(self).__name__} is not blind: give the noise level (sigma, or t)")
+        if not self.blind:
+            self.require(t)
         return self.estimate(y, t, cond)
+
+    def require(self, t: Tensor | None) -> None:
+        """Raise :class:`UnsupportedError` where a noise level is needed and none is given."""
+        if t is None:
+            raise UnsupportedError(f"{type(self).__name__} is not blind: give the noise level (sigma, or t)")
 
     @abstractmethod
     def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
@@ -105,6 +110,7 @@ class Head(nn.Module, ABC):
 
     def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """Gradient of log p(y | cond, t) in y, by Miyasawa's formula; t > 0. The shape of y."""
+        self.require(t)
         return (self.denoise(y, t, cond) - y) / per_image(t, y)
 
 
@@ -138,15 +144,18 @@ class EnergyHead(Head):
 
     def derivatives(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score (the shape of y) and time score (B,), in one backward pass."""
+        self.require(t)
         gradients = torch.func.grad(self._total_energy, argnums=(0, 1))(y, t, cond)
         return -gradients[0], -gradients[1]
 
     def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """Gradient of log p(y | cond, t) in y, the shape of y; t >= 0."""
+        self.require(t)
         return -torch.func.grad(self._total_energy)(y, t, cond)
 
     def time_score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """Derivative of log p(y | cond, t) in t, (B,); t >= 0."""
+        self.require(t)
         return -torch.func.grad(self._total_energy, argnums=1)(y, t, cond)
 
     def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:

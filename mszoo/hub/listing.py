@@ -15,6 +15,7 @@ from mszoo.hub.cache import cached_models
 from mszoo.hub.names import pins
 from mszoo.hub.packaged import packaged_models
 from mszoo.recipe import read_recipe
+from mszoo.registry import natural_order
 from mszoo.text import one_line
 
 __all__ = ["ModelEntry", "find_models"]
@@ -44,7 +45,9 @@ class ModelEntry:
 
 
 def find_models(pattern: str = "*", hub: bool = False) -> Iterator[ModelEntry]:
-    """The models that :func:`mszoo.load` takes by name: packaged, then those in the cache; no network, and no torch.
+    """The models that :func:`mszoo.load` takes by name: packaged or in the cache; no network, and no torch.
+
+    In natural order.
 
     Args:
         pattern: of the name, with wildcards.
@@ -53,12 +56,10 @@ def find_models(pattern: str = "*", hub: bool = False) -> Iterator[ModelEntry]:
     Raises:
         HubError: with ``hub``, when it cannot be asked.
     """
-    known = set()
-    for entry in _local_models(pattern):
-        known.add(entry.name)
-        yield entry
+    found = {entry.name: entry for entry in _local_models(pattern)}
     if hub:
-        yield from (entry for entry in _hub_models(pattern) if entry.name not in known)
+        found = {**{entry.name: entry for entry in _hub_models(pattern)}, **found}
+    yield from (found[name] for name in sorted(found, key=natural_order))
 
 
 def _local_models(pattern: str) -> Iterator[ModelEntry]:

@@ -1,7 +1,7 @@
 """Inference: what one does with a model and an image."""
 
 from mszoo.inference.denoising import add_noise, denoise_image
-from mszoo.inference.fast import fast
+from mszoo.inference.fast import fast, folding
 from mszoo.inference.inverse import solve
 from mszoo.inference.likelihood import has_density, log_prob, log_prob_scales, nll, normalize
 from mszoo.inference.noise_level import estimate_sigma, noise_level
@@ -24,6 +24,7 @@ __all__ = [
     "downsample",
     "estimate_sigma",
     "fast",
+    "folding",
     "has_density",
     "log_prob",
     "log_prob_scales",

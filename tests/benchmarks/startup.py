@@ -21,7 +21,7 @@ TORCH = "import torch"
 COMMANDS = {
     TORCH: ["-c", "import torch"],
     "mszoo models": ["-m", "mszoo", "models"],
-    "mszoo denoise": ["-m", "mszoo", "denoise", "photo.png", "out.png"],
+    "mszoo denoise": ["-m", "mszoo", "denoise", "photo.png", "out.png", "--overwrite"],
     "mszoo info": ["-m", "mszoo", "info", "photographs-haar-rf13"],
     "mszoo demo": ["-m", "mszoo", "demo"],
 }

@@ -160,8 +160,9 @@ def test_a_missing_noise_level_is_refused_whatever_the_network_does(name: str) -
     assert not head.blind
     with pytest.raises(UnsupportedError, match="noise level"):
         head.denoise(y)
-    with pytest.raises(UnsupportedError, match="sigma"):
-        mszoo.MultiScaleModel(1, head).denoise(y)
+    if not isinstance(head, EnergyHead):  # a model of energies finds it
+        with pytest.raises(UnsupportedError, match="sigma"):
+            mszoo.MultiScaleModel(1, head).denoise(y)
 
 
 def test_an_energy_is_never_blind() -> None:
@@ -177,6 +178,15 @@ def test_an_energy_is_never_blind() -> None:
     assert not Blunt(Blind(1)).blind
     with pytest.raises(UnsupportedError, match="Blunt is not blind"):
         Blunt(Blind(1)).denoise(torch.rand(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("name", [name for name in HEADS if name != "denoiser"])
+@pytest.mark.parametrize("question", ["denoise", "score", "time_score", "derivatives"])
+def test_no_question_is_answered_without_the_noise_level(name: str, question: str) -> None:
+    head = build(name)
+    if hasattr(head, question):
+        with pytest.raises(UnsupportedError, match="is not blind: give the noise level"):
+            getattr(head, question)(inputs(head)[0], None)
 
 
 # ---- energies ------------------------------------------------------------------------------------------------
