@@ -61,7 +61,6 @@ def denoise(
     # all that can be wrong with the words and the files is found before torch is imported
     noise = None if add_noise is None else number(add_noise, "--add-noise")
     level = number(sigma, "--sigma") if sigma is not None else noise
-    told = level is not None
     limits = None if values is None else value_range(values)
     todo = plan(paths[:-1], paths[-1], Existing.of(overwrite, skip_existing))
     if len(todo.jobs) == 1:
@@ -81,7 +80,7 @@ def denoise(
                 margin=None if loaded.reach is None else -(-loaded.reach // loaded.unit) * loaded.unit,
                 unit=loaded.unit,
                 clean=lambda y, sigma, tell: denoise_image(loaded, y.to(device), sigma, tile, views, tell).cpu(),
-                measure=None if told or loaded.blind else lambda y: estimate_sigma(loaded, y.to(device)),
+                measure=None if level is not None or loaded.blind else lambda y: estimate_sigma(loaded, y.to(device)),
                 level=level,
                 spoil=None if noise is None else lambda x, index: add(x, noise, seed, index),
                 scale=None if limits is None else Range(*limits),
