@@ -408,6 +408,18 @@ class MultiScaleModel(nn.Module):
 
         return log_prob(self, x, unit)
 
+    def log_prob_map(self, x: Tensor) -> list[Tensor]:
+        """The share of every place in log p, for each scale; see :func:`mszoo.inference.log_prob_map`.
+
+        Example:
+            >>> import torch, mszoo
+            >>> [shares.shape for shares in mszoo.load("cifar10-grey-energy").log_prob_map(torch.rand(3, 1, 16, 16))]
+            [torch.Size([3, 16, 16])]
+        """
+        from mszoo.inference import log_prob_map
+
+        return log_prob_map(self, x)
+
     def nll(self, x: Tensor, dequantize: bool = False, generator: torch.Generator | int | None = None) -> Tensor:
         """Negative log likelihood in bits per dimension, (B,); see :func:`mszoo.inference.nll`.
 

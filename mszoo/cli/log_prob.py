@@ -44,6 +44,9 @@ def log_prob(
         bool, typer.Option("--resume", help="Go on with a measurement into --out that was ended before its time.")
     ] = False,
     show: Annotated[int, typer.Option(min=1, help="How many of the least and of the most probable to show.")] = 8,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Draw where the images that are shown are improbable, into OUT/maps.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
     """How probable images are: log p in dB per dimension, and bits per dimension, most probable first.
@@ -56,6 +59,8 @@ def log_prob(
     """
     if resume and out is None:
         raise MszooError("--resume goes on with what is in a folder: say which with --out FOLDER")
+    if maps and out is None:
+        raise MszooError("--maps draws pictures into a folder: say which with --out FOLDER")
     there = [path for path in images if _is_there(path)]
     if not there:
         raise MszooError("no image could be measured")
@@ -101,7 +106,10 @@ def log_prob(
         console.print(f"the constant of {size} images: standard error {c.error:.2g} nats, at noise variance {c.t:g}")
     if out is None or journal is None:
         return
+    import torch
+
     from mszoo.evaluation import plots
+    from mszoo.evaluation.probability import cut
 
     write = write_csv if format is Format.csv else write_parquet
     write(rows, out / f"log-prob.{format.value}")
@@ -109,6 +117,15 @@ def log_prob(
         plots.plot_histogram({"images": [row.db_per_dim for row, _, _ in finite]}, out / "log-prob.png")
         titled = [[(f"{row.db_per_dim:.2f}", data[i]) for row, data, i in end] for end in plots.ends(finite, show)]
         plots.plot_images(titled, out / "most-and-least.png")
+        if maps:
+            (out / "maps").mkdir(exist_ok=True)
+            chosen = [one for end in plots.ends(finite, show) for one in end]
+            for rank, (row, data, i) in enumerate(track(chosen, "maps", console=errors, transient=True), 1):
+                image = cut(data[i], loaded.unit)
+                with torch.no_grad():
+                    shares = [share[0] for share in loaded.log_prob_map(image[None].to(device))]
+                name = f"{rank:03d}-{Path(row.image).stem}.png"
+                plots.plot_maps(f"{Path(row.image).name}: {row.nll:.3f} bits/dim", image, shares, out / "maps" / name)
     journal.close()
     console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
 

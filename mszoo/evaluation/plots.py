@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from mszoo.evaluation.comparison import ComparisonRow
 from mszoo.files import replace_file
 from mszoo.text import one_line
 
-__all__ = ["ends", "label", "plot_histogram", "plot_images", "plot_noise_levels", "save_figure"]
+__all__ = ["ends", "label", "plot_histogram", "plot_images", "plot_maps", "plot_noise_levels", "save_figure"]
 
 _T = TypeVar("_T")
 
@@ -90,3 +92,43 @@ def plot_images(rows: Sequence[Sequence[tuple[str, Tensor]]], path: Path) -> Non
             axis.imshow(encode(image), cmap="gray", vmin=0, vmax=255)
             axis.set_title(label(title), fontsize=8)
     save_figure(figure, path)
+
+
+def plot_maps(title: str, image: Tensor, shares: Sequence[Tensor], path: Path) -> None:
+    """An image (C, H, W), and where it is improbable: bits per dimension at every place, of all scales and of each.
+
+    Args:
+        title: of the image.
+        image: what was measured.
+        shares: of every place in its log p, for each scale, finest first: :func:`mszoo.inference.log_prob_map`'s,
+            without the batch.
+        path: the file.
+    """
+    channels, height, width = image.shape
+    total = torch.zeros(height, width)
+    panels: list[tuple[str, Tensor]] = []
+    for j, share in enumerate(shares):
+        last, times = j == len(shares) - 1, height // share.shape[-2]
+        spread = share.cpu().float().repeat_interleave(times, -2).repeat_interleave(times, -1)
+        total += spread / times**2
+        coefficients = channels if last else 3 * channels  # at each place
+        name = "coarsest image" if last else f"details of scale {j}"
+        panels.append((f"{name}, {share.shape[-1]} x {share.shape[-2]}", 8 - spread / (coefficients * math.log(2))))
+    if len(panels) > 1:
+        panels.insert(0, ("all scales", 8 - total / (channels * math.log(2))))
+    else:
+        panels = [("log p", panels[0][1])]
+    columns = len(panels) + 1
+    figure = Figure(figsize=(3.4 * columns, 3.4 * height / width + 0.5), layout="constrained")
+    first, *others = figure.subplots(1, columns, squeeze=False)[0]
+    first.imshow(encode(image), cmap="gray", vmin=0, vmax=255)
+    first.set_title(label(title), fontsize=9)
+    for axis, (name, bits) in zip(others, panels, strict=True):
+        # a few places are far more improbable than all others: they would leave the rest black
+        low, high = bits.flatten().quantile(torch.tensor([0.01, 0.99])).tolist() if bits.numel() < 2**24 else (0, 8)
+        shown = axis.imshow(bits, cmap="magma", vmin=low, vmax=high)
+        axis.set_title(name, fontsize=9)
+        figure.colorbar(shown, ax=axis, label="bits per dimension", extend="both", shrink=0.8)
+    for axis in (first, *others):
+        axis.set_axis_off()
+    save_figure(figure, path, dpi=150)

@@ -102,25 +102,40 @@ class AnchoredEnergy(EnergyHead):
 
     def gaussian(self, y: Tensor, t: Tensor) -> Tensor:
         """U_G(y, t) in nats, (B,): exact, normalized, for y (B, C, H, W) and t (B,)."""
-        low = y - self.mean[:, None, None]
-        total = torch.zeros(len(y), dtype=y.dtype, device=y.device)
-        for level in range(self._levels(y)):
-            low, detail = self.basis.analyze(low)
-            total = total + _gaussian(detail, self.detail_variance[level], t)
-        return total + _gaussian(low, self._low_variance(self._levels(y)), t)
+        return self._gaussian_map(y, t).flatten(1).sum(1)
+
+    @property
+    def map_reach(self) -> int | None:
+        """None where the Gaussian has bands: its coefficients are of the whole grid."""
+        return None if self.levels else super().map_reach
 
     def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy`."""
+        return self.energy_map(y, t, cond).flatten(1).sum(1)
+
+    def energy_map(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """See :meth:`EnergyHead.energy_map`. A coefficient of a band counts alike at all places that it stands for."""
         v = self.variance()
         wide = torch.promote_types(y.dtype, torch.float32)
         with no_autocast(y):
             scaled = (y - self.mean.to(y)[:, None, None]) * per_image((v + t).rsqrt(), y)
         output = self.conditioner(scaled, t, cond)
         with no_autocast(y):
-            correction = (scaled.to(wide) * output.to(wide)).flatten(1).sum(1) / 2
+            correction = (scaled.to(wide) * output.to(wide)).sum(1) / 2
             if self.offset is not None:
-                correction = correction + y[0].numel() * self.offset(t).to(wide)
-            return self.gaussian(y.to(wide), t.to(wide)) + v / (v + t) * correction
+                correction = correction + y.shape[1] * self.offset(t).to(wide)[:, None, None]
+            return self._gaussian_map(y.to(wide), t.to(wide)) + (v / (v + t))[:, None, None] * correction
+
+    def _gaussian_map(self, y: Tensor, t: Tensor) -> Tensor:
+        """The share of every place in U_G, (B, H, W)."""
+        low, bands = y - self.mean[:, None, None], []
+        for level in range(self._levels(y)):
+            low, detail = self.basis.analyze(low)
+            bands.append(_gaussian(detail, self.detail_variance[level], t))
+        total = _gaussian(low, self._low_variance(self._levels(y)), t)
+        for band in reversed(bands):
+            total = _spread(total + band)
+        return total
 
     def _levels(self, y: Tensor) -> int:
         """Halvings that this size allows, at most ``levels``."""
@@ -152,7 +167,12 @@ class _Offset(nn.Module):
 
 
 def _gaussian(c: Tensor, variance: Tensor, t: Tensor) -> Tensor:
-    """-log density of coefficients (B, C, H, W) that are independent, of variance (C,) + t (B,): (B,)."""
-    total = variance.to(c) + t.to(c)[:, None]  # (B, C)
-    quadratic = (c.square().sum((2, 3)) / total).sum(1)
-    return (quadratic + c.shape[2] * c.shape[3] * (total.log() + math.log(2 * math.pi)).sum(1)) / 2
+    """-log density of independent coefficients (B, C, H, W) of variance (C,) + t (B,), at each place: (B, H, W)."""
+    total = (variance.to(c) + t.to(c)[:, None])[:, :, None, None]
+    return (c.square() / total + total.log() + math.log(2 * math.pi)).sum(1) / 2
+
+
+def _spread(x: Tensor) -> Tensor:
+    """(B, H, W) as (B, 2 H, 2 W), every number shared by four places."""
+    batch, height, width = x.shape
+    return (x / 4)[:, :, None, :, None].expand(-1, -1, 2, -1, 2).reshape(batch, 2 * height, 2 * width)

@@ -138,9 +138,26 @@ class EnergyHead(Head):
         field = self.conditioner.receptive_field
         return None if field is None else 2 * field - 1
 
+    @property
+    def map_reach(self) -> int | None:
+        """Places to each side that a number of :meth:`energy_map` depends on; None: it may be all of them."""
+        field = self.receptive_field
+        return None if field is None else (field + 1) // 4
+
     @abstractmethod
     def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """U(y, t, cond) in nats, (B,), summed in float32 or wider. t = 0 is legal."""
+
+    def energy_map(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """The share of every place in U, (B, H, W) for y (B, C, H, W): its sum is :meth:`energy`.
+
+        A head whose energy is a sum over places defines it; then log p has a map, and that of large images is found in
+        tiles.
+
+        Raises:
+            UnsupportedError: this head does not define it.
+        """
+        raise UnsupportedError(f"the energy of {type(self).__name__} has no map: the head defines no energy_map")
 
     def derivatives(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score (the shape of y) and time score (B,), in one backward pass."""
@@ -162,6 +179,11 @@ class EnergyHead(Head):
         """y + t score; see :meth:`Head.estimate`."""
         assert t is not None  # an energy is not blind
         return y + per_image(t, y) * self.score(y, t, cond)
+
+    @property
+    def has_map(self) -> bool:
+        """Whether it defines :meth:`energy_map`."""
+        return type(self).energy_map is not EnergyHead.energy_map
 
     def _total_energy(self, y: Tensor, t: Tensor, cond: Tensor | None) -> Tensor:
         return self.energy(y, t, cond).sum()

@@ -28,7 +28,11 @@ class InnerProductEnergy(EnergyHead):
 
     def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy`."""
+        return self.energy_map(y, t, cond).flatten(1).sum(1)
+
+    def energy_map(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """See :meth:`EnergyHead.energy_map`."""
         wide = torch.promote_types(y.dtype, torch.float32)
         output = self.conditioner(y, t, cond)
         with no_autocast(y):
-            return (y.to(wide) * output.to(wide)).flatten(1).sum(1) / 2
+            return (y.to(wide) * output.to(wide)).sum(1) / 2

@@ -96,6 +96,10 @@ class PredictiveEnergy(EnergyHead):
 
     def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy`."""
+        return self.energy_map(y, t, cond).flatten(1).sum(1)
+
+    def energy_map(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """See :meth:`EnergyHead.energy_map`."""
         self.conditioner.join(y, cond)  # raises where the condition does not fit
         wide = torch.promote_types(y.dtype, torch.float32)
         with no_autocast(y):
@@ -106,7 +110,7 @@ class PredictiveEnergy(EnergyHead):
         with no_autocast(y):
             gaussian = (scaled.square() + total.log() + math.log(2 * math.pi)) / 2
             correction = variance / total * (scaled + self.shift.to(wide)[:, None, None]) * output.to(wide) / 2
-            return (gaussian + correction).flatten(1).sum(1)
+            return (gaussian + correction).sum(1)
 
 
 class _Predictor(nn.Module):

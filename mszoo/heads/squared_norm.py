@@ -15,6 +15,10 @@ class SquaredNormEnergy(EnergyHead):
 
     def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy`."""
+        return self.energy_map(y, t, cond).flatten(1).sum(1)
+
+    def energy_map(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """See :meth:`EnergyHead.energy_map`."""
         output = self.conditioner(y, t, cond)
         with no_autocast(y):
-            return output.to(torch.promote_types(y.dtype, torch.float32)).square().flatten(1).sum(1) / 2
+            return output.to(torch.promote_types(y.dtype, torch.float32)).square().sum(1) / 2

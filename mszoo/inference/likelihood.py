@@ -8,6 +8,7 @@ for clean images: each term is minus an energy at t = 0, less the constant that 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -16,10 +17,11 @@ from torch import Tensor
 from mszoo.errors import OptionsError, UnsupportedError
 from mszoo.heads import EnergyHead
 from mszoo.heads.normalization import Constant, normalization_constant
+from mszoo.inference.tiles import energy_map, total_energy
 from mszoo.model import MultiScaleModel
 from mszoo.randomness import child_generators
 
-__all__ = ["Unit", "has_density", "log_prob", "log_prob_scales", "nll", "normalize"]
+__all__ = ["Unit", "has_density", "log_prob", "log_prob_map", "log_prob_scales", "nll", "normalize"]
 
 Unit = Literal["nats", "dB/dim"]
 _UNITS = ("nats", "dB/dim")
@@ -77,6 +79,8 @@ def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
 def log_prob_scales(model: MultiScaleModel, x: Tensor) -> list[Tensor]:
     """log p of every scale's coefficients given the coarser image, finest first, (B,) in nats each.
 
+    Large images go through local networks in tiles: memory is bounded, and the result is the same up to rounding.
+
     Args:
         model: with an energy head at every scale.
         x: images (B, C, H, W) in [0, 1].
@@ -90,12 +94,48 @@ def log_prob_scales(model: MultiScaleModel, x: Tensor) -> list[Tensor]:
         >>> [log_p.shape for log_p in log_prob_scales(mszoo.load("cifar10-grey-energy"), torch.rand(2, 1, 16, 16))]
         [torch.Size([2])]
     """
-    wide, x = torch.promote_types(x.dtype, torch.float32), model.prepare(x)
+    *details, coarse = _each_scale(model, x, total_energy)
+    return [*(-u for u in details), -coarse - normalize(model, (x.shape[-2], x.shape[-1])).value]
+
+
+def log_prob_map(model: MultiScaleModel, x: Tensor) -> list[Tensor]:
+    """Where an image is improbable: the share of every place in log p, for each scale, finest first, in nats.
+
+    The sum of all of them is :func:`log_prob`. A network sees its neighbourhood, so that a share is no probability of a
+    pixel by itself; but what is unlike anything in the training images shows as small shares at its place.
+
+    Args:
+        model: with an energy at every scale whose head has a map (all of mszoo's have).
+        x: images (B, C, H, W) in [0, 1].
+
+    Returns:
+        For j < J (B, H / 2^(j+1), W / 2^(j+1)), of the details; last (B, H / 2^J, W / 2^J), of the coarsest image.
+
+    Raises:
+        UnsupportedError: see :func:`normalize`; or a head without a map.
+        ImageSizeError: wrong number of channels, or sides that are no multiples of ``model.unit``.
+
+    Example:
+        >>> import torch, mszoo
+        >>> model, x = mszoo.load("cifar10-grey-energy"), torch.rand(2, 1, 16, 16)
+        >>> (shares,) = log_prob_map(model, x)  # one scale
+        >>> shares.shape, torch.allclose(shares.sum((1, 2)), model.log_prob(x), rtol=1e-5)
+        (torch.Size([2, 16, 16]), True)
+    """
+    *details, coarse = _each_scale(model, x, energy_map)
     constant = normalize(model, (x.shape[-2], x.shape[-1])).value
+    return [*(-u for u in details), -coarse - constant / coarse[0].numel()]
+
+
+def _each_scale(
+    model: MultiScaleModel, x: Tensor, question: Callable[[EnergyHead, Tensor, Tensor, Tensor | None], Tensor]
+) -> list[Tensor]:
+    """What is asked of every scale's energy at t = 0, finest first, in float32 or wider."""
+    wide, x = torch.promote_types(x.dtype, torch.float32), model.prepare(x)
+    normalize(model, (x.shape[-2], x.shape[-1]))  # a model without a density says so
     zero = torch.zeros(len(x), dtype=x.dtype, device=x.device)
     scales = zip(model.scales, model.decompose(x), strict=True)
-    energies = [head.energy(c, zero, cond).to(wide) for head, (c, cond) in scales]  # type: ignore[attr-defined]
-    return [*(-u for u in energies[:-1]), -energies[-1] - constant]
+    return [question(head, c, zero, cond).to(wide) for head, (c, cond) in scales]  # type: ignore[arg-type]
 
 
 def log_prob(model: MultiScaleModel, x: Tensor, unit: Unit = "nats") -> Tensor:

@@ -106,6 +106,17 @@ def sums_in_float32_or_wider(subject: Subject) -> None:
     require(mixed.dtype == torch.float32, f"under autocast it is {mixed.dtype}", f"{_ENERGY}.energy")
 
 
+def map_sums_to_its_energy(subject: Subject) -> None:
+    """``energy_map``, where a head defines it, is (B, H, W), and its sum is the energy."""
+    head = _head(subject).double()
+    if not isinstance(head, EnergyHead) or not head.has_map:
+        return
+    y, t = _inputs(head, torch.float64)
+    shares, size = head.energy_map(y, t), (len(y), *y.shape[-2:])
+    require(shares.shape == size, f"it is {tuple(shares.shape)}, not (B, H, W) = {size}", f"{_ENERGY}.energy_map")
+    require(close(shares.sum((1, 2)), head.energy(y, t), 1e-9), "its sum is not the energy", f"{_ENERGY}.energy_map")
+
+
 def works_where_gradients_are_off(subject: Subject) -> None:
     """Its results are the same under no_grad and inference_mode."""
     head = _head(subject)
@@ -222,6 +233,7 @@ CHECKS: tuple[Check, ...] = (
     derivatives_are_those_of_its_energy,
     is_finite_without_noise,
     sums_in_float32_or_wider,
+    map_sums_to_its_energy,
     works_where_gradients_are_off,
     keeps_images_apart,
     follows_its_device,

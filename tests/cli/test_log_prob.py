@@ -264,3 +264,22 @@ def test_images_without_a_finite_log_p(
     assert not good or f"{len(good)} image(s), mean {sum(good) / len(good):.3f} dB/dim" in printed
     assert [title for row in (sheets or [[]])[0] for title, _ in row] == [f"{value:.2f}" for value in good]
     assert (out / "log-prob.png").exists() == bool(good)
+
+
+@pytest.mark.parametrize("levels", [0, 2])
+def test_maps_are_drawn_of_the_images_that_are_shown(levels: int, tmp_path: Path, mszoo_command) -> None:
+    gaussian(levels).save_pretrained(tmp_path / "model")
+    (tmp_path / "photos").mkdir()
+    for i in range(5):
+        noise = np.random.default_rng(i).integers(0, 50 * (i + 1), (16, 24), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "photos" / f"a{i}.png")
+    words = "log-prob", tmp_path / "photos", "--model", tmp_path / "model", "--show", 2, "--maps"
+    code, _, complaints = mszoo_command(*words)
+    assert code == 1
+    assert "--out FOLDER" in complaints
+    assert mszoo_command(*words, "--out", tmp_path / "out")[0] == 0
+    drawn = sorted((tmp_path / "out" / "maps").iterdir())
+    assert [path.name[:4] for path in drawn] == ["001-", "002-", "003-", "004-"]
+    widths = {Image.open(path).width for path in drawn}
+    assert len(widths) == 1
+    assert widths.pop() > 300 * (levels + 2)

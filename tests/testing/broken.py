@@ -222,6 +222,14 @@ class SingularEnergy(EnergyHead):
         return (y * self.conditioner(y, t, cond)).flatten(1).sum(1) / t
 
 
+class LostShares(InnerProductEnergy):
+    def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        return super().energy_map(y, t, cond).flatten(1).sum(1)
+
+    def energy_map(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        return F.pad(super().energy_map(y, t, cond)[..., 1:-1, 1:-1], (1, 1, 1, 1))
+
+
 class HalfPrecisionSum(EnergyHead):
     def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         return torch.einsum("bchw,bchw->b", y, self.conditioner(y, t, cond))
@@ -512,6 +520,7 @@ BROKEN: dict[tuple[str, str], type] = {
     ("head", "derivatives_are_those_of_its_energy"): WrongTime,
     ("head", "is_finite_without_noise"): SingularEnergy,
     ("head", "sums_in_float32_or_wider"): HalfPrecisionSum,
+    ("head", "map_sums_to_its_energy"): LostShares,
     ("head", "works_where_gradients_are_off"): ModeBound,
     ("head", "keeps_images_apart"): CentringHead,
     ("head", "follows_its_device"): StrandedHead,
