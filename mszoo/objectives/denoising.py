@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mszoo.heads.base import Head, per_image
 from mszoo.objectives.base import Objective
-from mszoo.objectives.noise import NoiseLevels
+from mszoo.objectives.camera import Noise
 from mszoo.randomness import Draw
 
 __all__ = ["Denoising"]
@@ -28,7 +28,7 @@ class Denoising(Objective):
     """Squared error summed over coefficients, averaged over images. Trains any head, through ``denoise``.
 
     Args:
-        noise: distribution of the noise level; see :class:`NoiseLevels`.
+        noise: what kind of noise, white unless told otherwise, and of what level; see :class:`Noise`.
         weight_exponent: e, of a weight sigma^-e on each image's error. 0 is paper A's plain squared error, which the
             highest noise dominates; 1 makes all noise levels count about alike.
         random_intensity: scale each clean image by a uniform factor in [0, 1] first (paper A's low-pass model,
@@ -38,13 +38,13 @@ class Denoising(Objective):
     def __init__(
         self,
         *,
-        noise: NoiseLevels | None = None,
+        noise: Noise | None = None,
         weight_exponent: pydantic.FiniteFloat = 0.0,
         random_intensity: bool = False,
     ) -> None:
         super().__init__()
         self.weight_exponent = weight_exponent
-        self.noise = noise or NoiseLevels()
+        self.noise = noise or Noise()
         self.random_intensity = random_intensity
         self.conditional = not random_intensity
 

@@ -307,3 +307,51 @@ def test_noise_of_the_eight_bit_scale_is_told(distribution: str) -> None:
         warnings.simplefilter("error")
         NoiseLevels(distribution=distribution, max_sigma=32)
         NoiseLevels(psnr=[90, -40])
+
+
+# ---- noise beyond white --------------------------------------------------------------------------------------
+
+KINDS = ["white", "correlated", "signal_dependent", "camera"]
+
+
+def noise_of(kind: str, x: Tensor) -> Tensor:
+    noise = {"kind": kind, "distribution": "uniform", "min_sigma": 0.2, "max_sigma": 0.2001}
+    y, t = mszoo.create("objective", "denoising", noise=noise).corrupt(x, Draw(0, 0, range(len(x))))
+    torch.testing.assert_close(t, torch.full((len(x),), 0.04), atol=1e-4, rtol=0)
+    return y - x
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_has_the_variance_it_says_in_the_mean(kind: str) -> None:
+    x = torch.linspace(0, 1, 64).expand(100, 2, 64, 64)
+    assert noise_of(kind, x).square().mean() == pytest.approx(0.04, rel=0.03)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_is_correlated_or_depends_on_the_signal_as_it_is_called(kind: str) -> None:
+    noise = noise_of(kind, torch.linspace(0, 1, 64).expand(100, 1, 64, 64)) / 0.2
+    along, down = ((noise * noise.roll(1, axis)).mean().item() for axis in (-1, -2))
+    correlated = kind in ("correlated", "camera")
+    assert (along > 0.2, down > 0.2) == (correlated, correlated)
+    dark, bright = (noise[..., part].square().mean().item() for part in (slice(8), slice(-8, None)))
+    assert (bright > 1.5 * dark) == (kind in ("signal_dependent", "camera"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_of_an_image_is_its_own(kind: str) -> None:
+    objective = mszoo.create("objective", "denoising", noise={"kind": kind})
+    x = torch.rand(4, 3, 16, 16)
+    y, t = objective.corrupt(x, Draw(1, 2, range(4)))
+    alone, its = objective.corrupt(x[2:3], Draw(1, 2, [2]))
+    torch.testing.assert_close((alone[0], its[0]), (y[2], t[2]))
+
+
+@pytest.mark.parametrize("name", [n for n in OBJECTIVES if n != "denoising"])
+def test_only_denoising_takes_noise_that_is_not_white(name: str) -> None:
+    with pytest.raises(OptionsError, match="kind"):
+        mszoo.create("objective", name, noise={"kind": "camera"})
+
+
+def test_a_kind_of_noise_that_there_is_not() -> None:
+    with pytest.raises(OptionsError, match=r"noise\.kind"):
+        mszoo.create("objective", "denoising", noise={"kind": "pink"})
