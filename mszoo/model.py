@@ -196,6 +196,12 @@ class MultiScaleModel(nn.Module):
         return math.lcm(*(2 ** min(j + 1, self.levels) * h.conditioner.unit for j, h in enumerate(self.scales)))
 
     @property
+    def grid(self) -> int:
+        """What an image may be shifted by for the estimate to move with it: a multiple of :attr:`unit`."""
+        strides = (2 ** min(j + 1, self.levels) * h.conditioner.stride for j, h in enumerate(self.scales))
+        return math.lcm(self.unit, *strides)
+
+    @property
     def dtype(self) -> torch.dtype:
         """The type in which its networks compute. Images of other floating-point types are converted to it and back."""
         heads = [head for head in self.scales if not getattr(head.conditioner, "converts", False)]
@@ -220,7 +226,7 @@ class MultiScaleModel(nn.Module):
         Example:
             >>> import mszoo
             >>> [row.receptive_field for row in mszoo.load("photographs-haar-rf13").summary()]
-            [13, 13, None]
+            [13, 13, 97]
         """
         return summarize(self.scales)
 

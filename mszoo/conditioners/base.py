@@ -23,6 +23,7 @@ class Conditioner(nn.Module, ABC):
     - ``smooth``: the output is once differentiable in y, so that a second backward means something.
     - ``receptive_field``: side in coefficients of the square that an output depends on; None: the whole image.
     - ``unit``: what both sides of y must be multiples of; 1 unless declared.
+    - ``stride``: shifts of y by multiples of it (and of ``unit``) shift the output; 1 unless declared.
     - ``features``: n for a network that returns (B, n) instead of the shape of y; None otherwise.
 
     Args:
@@ -36,6 +37,7 @@ class Conditioner(nn.Module, ABC):
     smooth: bool = False
     features: int | None = None
     unit: int = 1
+    stride: int = 1
 
     def __init__(self, channels: int, cond_channels: int = 0) -> None:
         super().__init__()

@@ -62,6 +62,8 @@ class BiasFreeUNet(Conditioner):
         widths = widths or [64, 96, 128]
         self.basis: Basis | None = None if basis is None else registry().create("basis", basis)
         bands = 1 if basis is None else 4
+        self.blocks = blocks
+        self.stride = (1 if basis is None else 2) * 2 ** (len(widths) - 1)
         self.batch_independent = True
         self.smooth = activation != "relu"
         self.first = ContrastConv(bands * (channels + cond_channels), widths[0], cond_channels or channels)
@@ -78,14 +80,23 @@ class BiasFreeUNet(Conditioner):
 
     @property
     def receptive_field(self) -> int | None:
-        """None: the image is padded to a multiple, so an output may depend on its size too."""
-        return None
+        """Side of a square that holds all that an output depends on; None: a basis that wraps around the image."""
+        if self.basis is not None and self.basis.taps > 2:
+            return None
+        blocks, halvings = 2 * self.blocks, len(self.down)  # each of their convolutions sees one pixel further
+        reach = 1 + blocks
+        for _ in range(halvings):
+            reach = -(-reach // 2) + blocks
+        for _ in range(halvings):
+            reach = 2 * reach + 1 + blocks
+        reach += 1
+        return 1 + 2 * (reach if self.basis is None else 2 * reach + 1)
 
     def forward(self, y: Tensor, t: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
         """Apply the network; see :meth:`Conditioner.forward`. Any size: the image is mirrored at its edge."""
         height, width = y.shape[-2:]
         # Mirrored, not repeated: noise along streaks is no white noise, and costs 1 to 3 dB on small images.
-        h = pad_to_multiple(self.join(y, cond), (1 if self.basis is None else 2) * 2 ** len(self.down))
+        h = pad_to_multiple(self.join(y, cond), self.stride)
         h = self.first(h if self.basis is None else torch.cat(self.basis.analyze(h), 1))
         skipped: list[Tensor] = []
         for encoder, down in zip(self.encoder, self.down, strict=False):
@@ -101,7 +112,7 @@ class BiasFreeUNet(Conditioner):
         return h[..., :height, :width]
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """h + convolution(activation(convolution(h))), which starts as the identity."""
 
     def __init__(self, width: int, activation: Activation) -> None:
@@ -116,4 +127,4 @@ class _Block(nn.Module):
 
 
 def _blocks(width: int, number: int, activation: Activation) -> nn.Sequential:
-    return nn.Sequential(*(_Block(width, activation) for _ in range(number)))
+    return nn.Sequential(*(Block(width, activation) for _ in range(number)))

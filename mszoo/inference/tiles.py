@@ -6,6 +6,8 @@ same shares as the whole image, up to rounding; at the image's border it ends wh
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,7 @@ def _is_cut(head: EnergyHead, y: Tensor) -> bool:
 def _tiles(head: EnergyHead, y: Tensor, t: Tensor, cond: Tensor | None) -> list[list[Tensor]]:
     """Maps of the tiles, in rows."""
     assert head.map_reach is not None
-    unit = head.conditioner.unit
+    unit = math.lcm(head.conditioner.unit, head.conditioner.stride)
     side, margin = max(1, TILE // unit) * unit, -(-head.map_reach // unit) * unit
     height, width = y.shape[-2:]
     rows: list[list[Tensor]] = []

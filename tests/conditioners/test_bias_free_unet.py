@@ -87,7 +87,33 @@ def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(channels: tuple
     alone = [network(y[i : i + 1], cond=None if cond is None else cond[i : i + 1]) for i in range(len(y))]
     torch.testing.assert_close(network(y, cond=cond), torch.cat(alone), **FLOAT64)
     assert network.batch_independent
-    assert network.receptive_field is None
+
+
+@every_basis
+@pytest.mark.parametrize("options", [{"widths": [3]}, {"widths": [3, 4], "blocks": 2}, {"widths": [2, 2, 2]}], ids=str)
+def test_sees_and_moves_as_declared(basis: str | None, options: dict[str, Any]) -> None:
+    network = build(basis=basis, **options)
+    field, stride = network.receptive_field, network.stride
+    assert field is not None
+    middle = -(-(field // 2 + 1) // stride) * stride
+    y = torch.randn(1, 1, 2 * middle + stride, 2 * middle + stride, dtype=torch.float64, requires_grad=True)
+    seen = []
+    for k in range(stride):
+        (slope,) = torch.autograd.grad(network(y)[0, 0, middle + k, middle + k], y)
+        rows, columns = (slope[0, 0].any(dim).nonzero().flatten() - middle - k for dim in (1, 0))
+        seen.append(max(rows.abs().max().item(), columns.abs().max().item()))
+    assert field // 2 - stride < max(seen) <= field // 2, (
+        "it is the smallest that is enough, but for the grid's position"
+    )
+    with torch.no_grad():
+        inside = slice(field // 2 + stride, -(field // 2 + stride))
+        wide = torch.randn(1, 1, 8, 2 * field + 8 * stride, dtype=torch.float64)
+        moved = network(wide[..., stride:])
+        torch.testing.assert_close(moved[..., inside], network(wide)[..., stride:][..., inside], **FLOAT64)
+
+
+def test_a_basis_that_wraps_around_has_no_bounded_field() -> None:
+    assert build(basis="db2").receptive_field is None
 
 
 @every_channels

@@ -17,7 +17,7 @@ from mszoo.conditioners.base import Conditioner
 from mszoo.conditioners.layers import Activation, activate
 from mszoo.inference.fast.winograd import Stage
 
-__all__ = ["FoldedCNN"]
+__all__ = ["FoldedCNN", "channels_last"]
 
 # Pixels that go through the chain together on a CPU: 64 channels of them in float32 fill 8 MiB.
 _PIXELS_AT_ONCE = 32768
@@ -67,7 +67,7 @@ class FoldedCNN(Conditioner):
         joined = self.join(y, cond).to(self.first.dtype)
         height, width = y.shape[-2:]
         together = len(y) if y.is_cuda else max(1, _PIXELS_AT_ONCE // (height * width))
-        parts = [self._chain(_channels_last(part)) for part in joined.split(together)]
+        parts = [self._chain(channels_last(part)) for part in joined.split(together)]
         return torch.cat(parts).to(y.dtype) if len(parts) > 1 else parts[0].to(y.dtype)
 
     def _chain(self, h: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class FoldedCNN(Conditioner):
         return F.conv2d(h, self.last, padding=1)
 
 
-def _channels_last(x: Tensor) -> Tensor:
+def channels_last(x: Tensor) -> Tensor:
     """The same images in the channels-last layout, by operations that ``vmap`` supports."""
     return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from mszoo.conditioners import BiasFreeCNN, BiasFreeUNet, Conditioner
+from mszoo.conditioners.bias_free_unet import Block
 from mszoo.conditioners.layers import BatchScale, ChannelScale, ContrastConv
-from mszoo.inference.fast.chain import FoldedCNN
+from mszoo.inference.fast.chain import FoldedCNN, channels_last
 from mszoo.inference.fast.winograd import Stage
 
 __all__ = ["fold", "folding"]
@@ -89,8 +91,35 @@ def _(network: BiasFreeUNet, dtype: torch.dtype) -> Conditioner:
     copied = copy.deepcopy(network)
     for module in list(copied.modules()):
         for name, layer in module.named_children():
-            if type(layer) is nn.Conv2d and layer.kernel_size == (3, 3):
+            if isinstance(layer, ContrastConv):
+                setattr(module, name, _First(layer))
+            elif isinstance(layer, Block) and layer.activation == "relu":
+                setattr(module, name, _Rectified(layer))
+            elif type(layer) is nn.Conv2d and layer.kernel_size == (3, 3):
                 setattr(module, name, Stage([layer.weight], rectify=False))
     if hasattr(copied, "part"):
         del copied.part  # it is no longer what its options would make, and so not for saving
     return copied
+
+
+class _First(nn.Module):
+    """A first layer with its kernels worked out. It gives channels last, and so do the layers after it: none copies."""
+
+    def __init__(self, layer: ContrastConv) -> None:
+        super().__init__()
+        kernels = layer.kernels().detach().contiguous(memory_format=torch.channels_last)
+        self.weight = nn.Parameter(kernels, requires_grad=False)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return F.conv2d(channels_last(F.pad(h, (1, 1, 1, 1), mode="replicate")), self.weight)
+
+
+class _Rectified(nn.Module):
+    """A block whose rectifier is part of its first convolution."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.first, self.last = Stage([block.first.weight], rectify=True), Stage([block.last.weight], rectify=False)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.last(self.first(h))
