@@ -11,6 +11,7 @@ import typer
 
 from mszoo.cli.assemble import assemble
 from mszoo.cli.card import card
+from mszoo.cli.compare import compare
 from mszoo.cli.components import components
 from mszoo.cli.convert import convert
 from mszoo.cli.demo import demo
@@ -44,7 +45,7 @@ app = typer.Typer(
 for verb in (
     *(components, plugins, recipes, models, info),
     *(train, assemble),
-    *(denoise, evaluate, demo),
+    *(denoise, evaluate, compare, demo),
     *(sample, solve),
     *(push, pull, card, convert),
 ):

@@ -23,7 +23,11 @@ from tests.factories import denoiser, energy, small_run
 
 SECONDS = 90  # after which a command counts as one that hangs
 # Verbs that train for minutes whatever they are told, or that show a picture of the packaged model.
-LONG = {("demo",), *(("experiment", name) for name in ("scale-mixture", "known-densities", "dimensionality"))}
+LONG = {
+    ("demo",),
+    ("compare",),
+    *(("experiment", name) for name in ("scale-mixture", "known-densities", "dimensionality")),
+}
 VALUES = [
     *("", "0", "1", "2", "-1", "8", "nan", "inf", "-inf", "1e400", "0.1", "25/255", "1/0", "0x10", "1_0", "9" * 5000),
     *("99999999999999999999", "²", "x", "a=b", "=", "0:1", "1:0", "0:4095", "::", "16", "8x16", "0x0", "16x-1", "-"),
