@@ -11,15 +11,16 @@ from mszoo.cli.inputs import check_folder
 from mszoo.cli.options import ModelOption
 from mszoo.cli.output import console, plain, table
 from mszoo.errors import MszooError
+from mszoo.hub import DENOISERS
 
 __all__ = ["demo"]
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("mszoo-demo.png"),
-    model: ModelOption = "photographs-haar-rf13",
+    model: ModelOption = DENOISERS[1],
 ) -> None:
-    """Denoise the astronaut with a packaged model: a PSNR table and a picture."""
+    """Denoise the astronaut with a packaged model: a PSNR table and a picture, with BM3D's where package bm3d is."""
     if out.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise MszooError(f"--out: {out} is no picture's name; write it as .png, .pdf or .svg")
     check_folder(out.absolute().parent)
@@ -28,11 +29,11 @@ def demo(
     from mszoo.experiments.demo import astronaut_demo, draw
     from mszoo.inference import fast
 
-    panels = astronaut_demo(fast(mszoo.load(model)))
+    panels = astronaut_demo(fast(mszoo.load(model)), model)
     console.print("the astronaut's face, 160x160: PSNR in dB")
-    rows = table("sigma", "noisy", "best Gaussian blur", model)
+    rows = table("sigma", *panels[0].others)
     for panel in panels:
-        rows.add_row(f"{panel.sigma:g}", *(f"{value:.2f}" for value in panel.psnr()))
+        rows.add_row(f"{panel.sigma:g}", *(f"{value:.2f}" for value in panel.psnr().values()))
     console.print(rows)
-    draw(panels, model, out)
+    draw(panels, out)
     console.print(f"wrote {plain(str(out))}")

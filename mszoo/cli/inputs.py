@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mszoo.errors import DataError, MszooError
 
-__all__ = ["check_folder", "check_images", "check_model", "check_models"]
+__all__ = ["check_folder", "check_images", "check_model", "check_models", "check_named"]
 
 
 def check_images(path: str | None) -> str | None:
@@ -34,6 +34,11 @@ def check_model(name: str) -> str:
 
     find(name)
     return name
+
+
+def check_named(name: str | None) -> str | None:
+    """The same where a model need not be named."""
+    return None if name is None else check_model(name)
 
 
 def check_models(names: list[str]) -> list[str]:

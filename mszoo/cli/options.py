@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from mszoo.cli.inputs import check_model
+from mszoo.cli.inputs import check_model, check_named
 from mszoo.errors import MszooError
 
 __all__ = [
     "Beta",
+    "ChosenModel",
     "Device",
     "H0",
     "ModelName",
@@ -27,6 +28,7 @@ __all__ = [
     "ValueRange",
     "Views",
     "number",
+    "photon_noise",
     "sides",
     "value_range",
 ]
@@ -40,6 +42,12 @@ Views = Annotated[
 _MODEL = "A packaged model, a checkpoint folder, or owner/name on the Hub."
 ModelName = Annotated[str, typer.Argument(help=_MODEL, callback=check_model)]
 ModelOption = Annotated[str, typer.Option("--model", help=_MODEL, callback=check_model)]
+ChosenModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help=f"{_MODEL} Without, a packaged one by the image: for grey, or for colour.", callback=check_named
+    ),
+]
 Samples = Annotated[int, typer.Option(min=1, help="1: one sample. More: their mean, which has the smaller error.")]
 SamplerOption = Annotated[
     str | None,
@@ -82,6 +90,15 @@ def number(text: str, option: str) -> float:
     if value > 10:
         raise MszooError(f"{option}: {text} is far above images in [0, 1]; did you mean {text}/255?")
     return value
+
+
+def photon_noise(text: str) -> tuple[float, float]:
+    """``2/255``, or ``2/255:0.01``: gain and read noise, in images of [0, 1]."""
+    gain, _, read = text.partition(":")
+    values = number(gain, "--poisson"), number(read or "0", "--poisson")
+    if not values[0]:
+        raise MszooError("--poisson: the gain, what one photon adds to the image, must be above 0; write 2/255")
+    return values
 
 
 def sides(text: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The demo: the astronaut's face, noisy, blurred as well as blurring can, and denoised by a model."""
+"""The demo: the astronaut's face, noisy, blurred as well as blurring can, by BM3D if that is there, and by a model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mszoo.data.images import encode, to_unit
 from mszoo.data.photographs import photograph
+from mszoo.evaluation.baselines import denoise_by, installed
 from mszoo.evaluation.denoising import psnr
 from mszoo.inference import denoise_image
 from mszoo.model import MultiScaleModel
@@ -21,20 +22,21 @@ __all__ = ["Panel", "astronaut_demo", "astronaut_face", "best_blur", "draw"]
 
 @dataclass(frozen=True)
 class Panel:
-    """One noise level: images (1, C, H, W), clean, noisy, blurred and denoised."""
+    """One noise level: images (1, C, H, W).
+
+    Attributes:
+        sigma: standard deviation of the noise.
+        clean: the image without noise.
+        others: with it, and what was made of it, by name.
+    """
 
     sigma: float
     clean: Tensor
-    noisy: Tensor
-    blurred: Tensor
-    denoised: Tensor
+    others: dict[str, Tensor]
 
-    def psnr(self) -> tuple[float, float, float]:
-        """PSNR in dB of the noisy, the blurred and the denoised image."""
-        noisy, blurred, denoised = (
-            psnr(image, self.clean).item() for image in (self.noisy, self.blurred, self.denoised)
-        )
-        return noisy, blurred, denoised
+    def psnr(self) -> dict[str, float]:
+        """PSNR in dB of each of the others."""
+        return {name: psnr(image, self.clean).item() for name, image in self.others.items()}
 
 
 def astronaut_face(channels: int = 1) -> Tensor:
@@ -42,15 +44,18 @@ def astronaut_face(channels: int = 1) -> Tensor:
     return to_unit(photograph("astronaut", channels))[None, :, :160, 140:300]
 
 
-def astronaut_demo(model: MultiScaleModel, sigmas: tuple[float, ...] = (0.1, 0.2, 0.4)) -> list[Panel]:
-    """Noise the face at each level (NumPy's default_rng(0)), blur it, denoise it."""
+def astronaut_demo(model: MultiScaleModel, name: str, sigmas: tuple[float, ...] = (0.1, 0.2, 0.4)) -> list[Panel]:
+    """Noise the face at each level (NumPy's default_rng(0)), blur it, denoise it: by the model last."""
     clean = astronaut_face(model.channels)
     unit = np.random.default_rng(0).standard_normal(tuple(clean.shape)).astype(np.float32)
     panels = []
     for sigma in sigmas:
         noisy = clean + sigma * torch.from_numpy(unit)
-        denoised = denoise_image(model, noisy, None if model.blind else sigma)
-        panels.append(Panel(sigma, clean, noisy, best_blur(noisy, clean), denoised))
+        others = {"noisy": noisy, "best Gaussian blur": best_blur(noisy, clean)}
+        if installed("bm3d"):
+            others["BM3D, told sigma"] = denoise_by("bm3d", noisy, sigma)
+        others[name] = denoise_image(model, noisy, None if model.blind else sigma)
+        panels.append(Panel(sigma, clean, others))
     return panels
 
 
@@ -64,28 +69,25 @@ def best_blur(noisy: Tensor, clean: Tensor) -> Tensor:
     return max(blurs, key=lambda blurred: psnr(blurred, clean).item())
 
 
-def draw(panels: list[Panel], name: str, path: Path) -> None:
-    """Write a picture: a row for each noise level; clean, noisy, best blur and denoised side by side.
+def draw(panels: list[Panel], path: Path) -> None:
+    """Write a picture: a row for each noise level, the clean image and the others side by side.
 
     Args:
-        panels: one for each noise level.
-        name: the model's, for the title.
+        panels: one for each noise level, at least one.
         path: the file.
     """
     from matplotlib.figure import Figure
 
     from mszoo.evaluation.plots import label, save_figure
 
-    figure = Figure(figsize=(11, 2.95 * len(panels)), layout="constrained")
-    axes = figure.subplots(len(panels), 4, squeeze=False)
+    count = 1 + len(panels[0].others)
+    figure = Figure(figsize=(2.75 * count, 2.95 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), count, squeeze=False)
     for row, panel in zip(axes, panels, strict=True):
-        noisy, blurred, denoised = (f"{value:.1f} dB" for value in panel.psnr())
-        columns = [
-            (panel.clean, "clean"),
-            (panel.noisy, f"noisy, sigma {panel.sigma:g}: {noisy}"),
-            (panel.blurred, f"best Gaussian blur: {blurred}"),
-            (panel.denoised, f"{label(name)}: {denoised}"),
-        ]
+        found = panel.psnr()
+        titles = [f"{label(name)}, sigma {panel.sigma:g}" if name == "noisy" else label(name) for name in found]
+        shown = [f"{title}: {value:.1f} dB" for title, value in zip(titles, found.values(), strict=True)]
+        columns = zip([panel.clean, *panel.others.values()], ["clean", *shown], strict=True)
         for axis, (image, title) in zip(row, columns, strict=True):
             axis.imshow(encode(image[0]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axis.set_title(title, fontsize=8)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from mszoo.checkpoint.folder import CONFIG
 
-__all__ = ["packaged_models"]
+__all__ = ["DENOISERS", "packaged_models"]
+
+DENOISERS = {1: "photographs-grey", 3: "photographs-colour-haar-rf13"}
+"""The packaged denoiser for images of so many channels, where nobody names one."""
 
 _MODELS = Path(__file__).parent / "models"
 

@@ -1,5 +1,6 @@
 """Inference: what one does with a model and an image."""
 
+from mszoo.inference.anscombe import Anscombe, denoise_poisson
 from mszoo.inference.denoising import add_noise, denoise_image
 from mszoo.inference.fast import fast, folding
 from mszoo.inference.inverse import solve
@@ -11,6 +12,7 @@ from mszoo.inference.views import denoise_view, denoise_views
 from mszoo.samplers import Schedule
 
 __all__ = [
+    "Anscombe",
     "Blur",
     "Inpainting",
     "Operator",
@@ -19,6 +21,7 @@ __all__ = [
     "SuperResolution",
     "add_noise",
     "denoise_image",
+    "denoise_poisson",
     "denoise_view",
     "denoise_views",
     "downsample",

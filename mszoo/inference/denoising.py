@@ -10,6 +10,7 @@ from torch import Tensor
 from mszoo.errors import ImageSizeError
 from mszoo.inference.arguments import check_whole, without_derivative
 from mszoo.inference.noise_level import estimate_sigma
+from mszoo.inference.tiling import tiles
 from mszoo.inference.views import denoise_views
 from mszoo.model import MultiScaleModel
 from mszoo.randomness import keyed_generator
@@ -88,20 +89,13 @@ def denoise_image(
     x, height, width = model.prepare(y, 1), y.shape[-2], y.shape[-1]
     if sigma is None and not model.blind:
         sigma = estimate_sigma(model, x)[:, 0]
-    reach = model.reach
-    if tile is None or reach is None or max(height, width) <= tile + 2 * reach:
+    cut = tiles(model, height, width, tile)
+    if len(cut) == 1:
         return denoise_views(model, x, sigma, views).to(y.dtype)
-    unit = model.unit
-    side, margin = max(unit, tile // unit * unit), -(-reach // unit) * unit
     result = torch.empty_like(y)
-    tiles = -(-height // side) * -(-width // side)
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            if on_tile is not None:
-                on_tile(top // side * -(-width // side) + left // side + 1, tiles)
-            first_row, first_column = max(0, top - margin), max(0, left - margin)
-            around = x[..., first_row : top + side + margin, first_column : left + side + margin]
-            part = denoise_views(model, around, sigma, views)[..., top - first_row :, left - first_column :]
-            bottom, right = min(top + side, height), min(left + side, width)
-            result[..., top:bottom, left:right] = part[..., : bottom - top, : right - left]
+    for number, part in enumerate(cut, 1):
+        if on_tile is not None:
+            on_tile(number, len(cut))
+        found = denoise_views(model, x[(..., *part.around)], sigma, views)
+        result[(..., *part.area)] = found[(..., *part.within)]
     return result

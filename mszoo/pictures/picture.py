@@ -67,9 +67,9 @@ class Page:
         if self.stored.ndim == 3 and self.stored.shape[2] == 1:
             self.stored = self.stored[..., 0]
 
-    def rows(self, first: int, last: int) -> Page:
-        """Rows ``first`` to ``last``, without copying."""
-        return Page(self.stored[first:last], None if self.alpha is None else self.alpha[first:last], self.seconds)
+    def part(self, area: tuple[slice, slice]) -> Page:
+        """Some rows and columns, without copying."""
+        return Page(self.stored[area], None if self.alpha is None else self.alpha[area], self.seconds)
 
     def to_unit(self, scale: Range) -> np.ndarray:
         """(C, H, W) float32."""

@@ -365,15 +365,81 @@ def test_words_and_files_are_checked_before_torch_is_imported(tmp_path, words, e
     assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
 
 
-@pytest.mark.parametrize("shape", [(200, 90), (130, 40, 3)])
-def test_a_large_image_in_bands_is_the_same(mszoo_command, grey_model, tmp_path, monkeypatch, shape):
+@pytest.mark.parametrize("shape", [(200, 190), (230, 140, 3)])
+def test_a_large_image_in_tiles_is_the_same(mszoo_command, grey_model, tmp_path, shape):
     image = save_image(tmp_path / "x.png", *shape)
-    assert mszoo_command("denoise", image, tmp_path / "whole.png", "--model", grey_model)[0] == 0
-    monkeypatch.setattr(sys.modules["mszoo.cli.denoise"], "_BAND", 64 * shape[1])
-    assert mszoo_command("denoise", image, tmp_path / "bands.png", "--model", grey_model)[0] == 0
-    whole, bands = (np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int) for n in ("whole", "bands"))
-    assert np.abs(whole - bands).max() <= 1
-    assert (whole != bands).mean() < 0.01
+    for name, *more in (("whole.png",), ("tiles.png", "--tile", 64)):
+        assert mszoo_command("denoise", image, tmp_path / name, "--model", grey_model, *more)[0] == 0
+    whole, tiles = (np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int) for n in ("whole", "tiles"))
+    assert np.abs(whole - tiles).max() <= 1
+    assert (whole != tiles).mean() < 0.01
+
+
+def test_the_model_is_chosen_by_the_image(mszoo_command, tmp_path):
+    from mszoo.hub import DENOISERS
+
+    save_image(tmp_path / "in" / "grey.png", 20, 24)
+    save_image(tmp_path / "in" / "colour.png", 20, 24, 3)
+    save_image(tmp_path / "in" / "colour-alpha.png", 20, 24, 4)
+    EXACT["stack.tif"](tmp_path / "in" / "stack.tif")
+    code, said, err = mszoo_command("denoise", tmp_path / "in", tmp_path / "out")
+    assert code == 0, err
+    lines = {Path(line.split("  ")[0]).stem: line for line in said.splitlines()}
+    for name, channels in (("grey", 1), ("colour", 3), ("colour-alpha", 3), ("stack", 1)):
+        assert f"  by {DENOISERS[channels]}" in lines[name]
+    for name, channels in (("grey", 1), ("colour", 3)):
+        words = (tmp_path / "in" / f"{name}.png", tmp_path / "one.png", "--overwrite", "--model", DENOISERS[channels])
+        code, said, err = mszoo_command("denoise", *words)
+        assert (code, " by " in said) == (0, False)
+        assert (tmp_path / "one.png").read_bytes() == (tmp_path / "out" / f"{name}.png").read_bytes()
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 3)])
+def test_strength_is_how_much_of_the_noise_goes(mszoo_command, grey_model, tmp_path, shape):
+    image = save_image(tmp_path / "x.png", *shape)
+    found = {}
+    for strength in ("0", "0.25", "1"):
+        words = ("--model", grey_model, "--strength", strength, "--overwrite")
+        assert mszoo_command("denoise", image, tmp_path / "y.png", *words)[0] == 0
+        found[strength] = np.asarray(Image.open(tmp_path / "y.png")).astype(float)
+    np.testing.assert_array_equal(found["0"], np.asarray(Image.open(image)))
+    clipped = (found["1"] == 0) | (found["1"] == 255)
+    expected = found["0"] + 0.25 * (found["1"] - found["0"])
+    assert np.abs(found["0.25"] - expected)[~clipped].max() <= 1
+    assert mszoo_command("denoise", image, tmp_path / "z.png", "--strength", "1.5")[0] != 0
+    assert not (tmp_path / "z.png").exists()
+
+
+def test_photon_noise(mszoo_command, tmp_path):
+    """Ten photons where it is brightest, 12 bits of which the lowest 100 values are the camera's."""
+    row = np.linspace(0, 1, 96)
+    clean = np.minimum(row[:, None], row[None]) ** 2
+    counts = np.random.default_rng(0).poisson(10 * clean)
+    tifffile.imwrite(tmp_path / "x.tif", (100 + 300 * counts).astype(np.uint16))
+    errors = []
+    for more in ((), ("--poisson", "1/10")):
+        words = (tmp_path / "x.tif", tmp_path / "y.tif", "--range", "100:3100", "--overwrite", *more)
+        code, _, err = mszoo_command("denoise", *words)
+        assert code == 0, err
+        errors.append(np.square((tifffile.imread(tmp_path / "y.tif") - 100.0) / 3000 - clean).mean())
+    assert errors[1] < 0.8 * errors[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--poisson", "0"], "the gain, what one photon adds"),
+        (["--poisson", "x:1"], "--poisson: 'x' is no number"),
+        (["--poisson", "0.1:-1"], "--poisson"),
+        (["--poisson", "0.1", "--sigma", "0.1"], "leave --sigma and --add-noise out"),
+        (["--poisson", "0.1", "--add-noise", "0.1"], "leave --sigma and --add-noise out"),
+    ],
+)
+def test_photon_noise_that_means_nothing_is_refused(mszoo_command, tmp_path, words, expected):
+    image = save_image(tmp_path / "x.png", 8, 8)
+    code, _, err = mszoo_command("denoise", image, tmp_path / "y.png", *words)
+    assert (code, expected in err.replace("\n", " ")) == (1, True), err
+    assert not (tmp_path / "y.png").exists()
 
 
 # ---- masks -----------------------------------------------------------------------------------------------------------

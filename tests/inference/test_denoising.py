@@ -6,7 +6,7 @@ import torch
 import mszoo
 from mszoo.errors import ImageSizeError
 from mszoo.inference import add_noise, denoise_image
-from tests.factories import denoiser
+from tests.factories import chain, denoiser
 
 
 def small_model(basis: str = "haar", channels: int = 1, levels: int = 1) -> mszoo.MultiScaleModel:
@@ -27,6 +27,16 @@ def test_tiles_do_not_show(basis, levels, tile, views):
     # A longer filter wraps around the padded image: a tile at the border has another opposite side to wrap to.
     inside = (..., slice(model.reach, -model.reach), slice(model.reach, -model.reach))
     torch.testing.assert_close(tiled[inside], whole[inside], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("levels", [0, 1])
+@pytest.mark.parametrize("tile", [8, 30])
+def test_tiles_keep_to_the_grid_of_a_network(levels, tile):
+    network = {"name": "bias_free_unet", "widths": [4, 6], "basis": "haar"}
+    model = mszoo.MultiScaleModel.from_config(chain(levels, network, "denoiser")).double().eval()
+    y = torch.rand(1, 1, 171, 203, dtype=torch.float64)
+    whole, tiled = (denoise_image(model, y, tile=t) for t in (None, tile))
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-12)
 
 
 def test_a_grey_model_takes_each_channel_as_an_image():
