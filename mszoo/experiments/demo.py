@@ -45,7 +45,13 @@ def astronaut_face(channels: int = 1) -> Tensor:
 
 
 def astronaut_demo(model: MultiScaleModel, name: str, sigmas: tuple[float, ...] = (0.1, 0.2, 0.4)) -> list[Panel]:
-    """Noise the face at each level (NumPy's default_rng(0)), blur it, denoise it: by the model last."""
+    """Noise the face at each level (NumPy's default_rng(0)), blur it, denoise it.
+
+    Args:
+        model: in eval mode; it is the last of each panel's others.
+        name: what to call it.
+        sigmas: standard deviations of the noise.
+    """
     clean = astronaut_face(model.channels)
     unit = np.random.default_rng(0).standard_normal(tuple(clean.shape)).astype(np.float32)
     panels = []

@@ -19,14 +19,24 @@ TILE = 512  # places of a scale on each side
 
 
 def total_energy(head: EnergyHead, y: Tensor, t: Tensor, cond: Tensor | None) -> Tensor:
-    """``head.energy(y, t, cond)``, (B,), of a large image in tiles; arguments as there."""
+    """``head.energy(y, t, cond)``, (B,), of a large image in tiles.
+
+    Args:
+        head: whose energy it is.
+        y, t, cond: as the head takes them.
+    """
     if not _is_cut(head, y):
         return head.energy(y, t, cond)
     return torch.stack([part.flatten(1).sum(1) for row in _tiles(head, y, t, cond) for part in row]).sum(0)
 
 
 def energy_map(head: EnergyHead, y: Tensor, t: Tensor, cond: Tensor | None) -> Tensor:
-    """``head.energy_map(y, t, cond)``, (B, H, W), of a large image in tiles; arguments as there."""
+    """``head.energy_map(y, t, cond)``, (B, H, W), of a large image in tiles.
+
+    Args:
+        head: whose energy it is.
+        y, t, cond: as the head takes them.
+    """
     if not _is_cut(head, y):
         return head.energy_map(y, t, cond)
     return torch.cat([torch.cat(row, -1) for row in _tiles(head, y, t, cond)], -2)
