@@ -30,6 +30,7 @@ from mszoo.summary import ScaleSummary, summarize
 if TYPE_CHECKING:
     from mszoo.inference import Operator, Schedule
     from mszoo.inference.likelihood import Unit
+    from mszoo.inference.maximum import OnClimb
     from mszoo.inference.sampling import OnScale
     from mszoo.samplers import AnySampler, OnStep
 
@@ -562,6 +563,37 @@ class MultiScaleModel(nn.Module):
             schedule=schedule,
             on_step=on_step,
         )
+
+    def map(
+        self,
+        measurement: Tensor,
+        operator: Operator,
+        sigma: float | Tensor,
+        *,
+        level: float | None = None,
+        steps: int = 20,
+        on_step: OnClimb | None = None,
+    ) -> Tensor:
+        """Images with the largest log p(x) + log p(measurement | x); see :func:`mszoo.inference.map_estimate`.
+
+        Args:
+            measurement: (B, ...), as ``operator.forward`` gives it.
+            operator: the measurement.
+            sigma: standard deviation of the measurement's noise, a float or (B,).
+            level: noise level at which log p is taken in the end; 0: the MAP estimate itself; None: sigma.
+            steps: at most at each of the noise levels that fall to it.
+            on_step: called with the step, the images, their noise levels and what is maximized.
+
+        Example:
+            >>> import torch, mszoo
+            >>> from mszoo.inference import Blur
+            >>> model, blur = mszoo.load("cifar10-grey-energy"), Blur.gaussian(1.0, size=(16, 16))
+            >>> model.map(blur.forward(torch.full((1, 1, 16, 16), 0.5)), blur, sigma=0.2, steps=2).shape
+            torch.Size([1, 1, 16, 16])
+        """
+        from mszoo.inference import map_estimate
+
+        return map_estimate(self, measurement, operator, sigma, level=level, steps=steps, on_step=on_step)
 
     def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """Same as :meth:`denoise`."""

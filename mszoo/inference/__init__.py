@@ -5,6 +5,7 @@ from mszoo.inference.denoising import add_noise, denoise_image
 from mszoo.inference.fast import fast, folding
 from mszoo.inference.inverse import solve
 from mszoo.inference.likelihood import has_density, log_prob, log_prob_map, log_prob_scales, nll, normalize
+from mszoo.inference.maximum import map_estimate
 from mszoo.inference.noise_level import estimate_sigma, noise_level
 from mszoo.inference.operators import Blur, Inpainting, Operator, RandomProjections, SuperResolution
 from mszoo.inference.sampling import downsample, sample, super_resolve
@@ -32,6 +33,7 @@ __all__ = [
     "log_prob",
     "log_prob_map",
     "log_prob_scales",
+    "map_estimate",
     "nll",
     "noise_level",
     "normalize",

@@ -15,7 +15,7 @@ from mszoo.model import MultiScaleModel
 from mszoo.randomness import child_generators, normal
 from mszoo.samplers import OnStep, Schedule, ascend
 
-__all__ = ["SOLVE", "solve"]
+__all__ = ["SOLVE", "check_measurement", "solve"]
 
 SOLVE = Schedule(h0=0.3, beta=0.05, floor=0.01, annealed=True)
 
@@ -78,27 +78,11 @@ def solve(
         torch.Size([1, 1, 16, 16])
     """
     check_whole("solve", mean_of=mean_of)
-    if not isinstance(operator, Operator):
-        raise UnsupportedError(
-            f"an operator has the methods forward, adjoint and pseudo_inverse; {type(operator).__name__} has not"
-        )
     schedule = SOLVE if schedule is None else schedule
     if not model.blind:
         schedule = replace(schedule, annealed=True)
-    if not isinstance(measurement, Tensor) or not measurement.is_floating_point() or not measurement.numel():
-        given = (
-            f"{tuple(measurement.shape)} of {measurement.dtype}"
-            if isinstance(measurement, Tensor)
-            else type(measurement).__name__
-        )
-        raise ImageSizeError(f"a measurement is a floating-point tensor (B, ...), one for each image, got {given}")
-    m = measurement.to(model.dtype).repeat_interleave(mean_of, 0)
-    known = operator.pseudo_inverse(m)
-    if known.ndim != 4 or known.shape[1] != model.channels:
-        raise ImageSizeError(
-            f"this model takes {model.channels} channel(s), the measurement is of {tuple(known.shape)}"
-        )
-    orthonormal = verify(operator, known)
+    given, known, orthonormal = check_measurement(model, measurement, operator)
+    m, known = given.repeat_interleave(mean_of, 0), known.repeat_interleave(mean_of, 0)
     noise = None if sigma is None else check_sigma("solve", sigma, len(measurement), m).repeat_interleave(mean_of)
     last = min(4**model.levels, 16)
 
@@ -121,3 +105,37 @@ def solve(
     start = mean + schedule.sigma_0 * normal(mean, generators)
     images = ascend(direction, start, schedule, generators, 1.0, on_step)
     return images.unflatten(0, (len(measurement), mean_of)).mean(1).to(measurement.dtype)
+
+
+def check_measurement(model: MultiScaleModel, measurement: Tensor, operator: Operator) -> tuple[Tensor, Tensor, bool]:
+    """What is measured, and whether the operator is what it should be.
+
+    Args:
+        model: whose images were measured.
+        measurement: (B, ...), what a user gave.
+        operator: what a user gave.
+
+    Returns:
+        The measurement in the model's type; the pseudo-inverse's images (B, C, H, W); whether A A^T = 1.
+
+    Raises:
+        ImageSizeError, OptionsError, UnsupportedError: see :func:`solve`.
+    """
+    if not isinstance(operator, Operator):
+        raise UnsupportedError(
+            f"an operator has the methods forward, adjoint and pseudo_inverse; {type(operator).__name__} has not"
+        )
+    if not isinstance(measurement, Tensor) or not measurement.is_floating_point() or not measurement.numel():
+        given = (
+            f"{tuple(measurement.shape)} of {measurement.dtype}"
+            if isinstance(measurement, Tensor)
+            else type(measurement).__name__
+        )
+        raise ImageSizeError(f"a measurement is a floating-point tensor (B, ...), one for each image, got {given}")
+    m = measurement.to(model.dtype)
+    known = operator.pseudo_inverse(m)
+    if known.ndim != 4 or known.shape[1] != model.channels:
+        raise ImageSizeError(
+            f"this model takes {model.channels} channel(s), the measurement is of {tuple(known.shape)}"
+        )
+    return m, known, verify(operator, known)

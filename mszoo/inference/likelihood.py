@@ -21,7 +21,7 @@ from mszoo.inference.tiles import energy_map, total_energy
 from mszoo.model import MultiScaleModel
 from mszoo.randomness import child_generators
 
-__all__ = ["Unit", "has_density", "log_prob", "log_prob_map", "log_prob_scales", "nll", "normalize"]
+__all__ = ["Unit", "check_density", "has_density", "log_prob", "log_prob_map", "log_prob_scales", "nll", "normalize"]
 
 Unit = Literal["nats", "dB/dim"]
 _UNITS = ("nats", "dB/dim")
@@ -39,6 +39,24 @@ def has_density(model: MultiScaleModel) -> bool:
     return len(heads) == len(model.scales) and all(head.normalized for head in heads[:-1])
 
 
+def check_density(model: MultiScaleModel) -> list[EnergyHead]:
+    """The heads of all scales, finest first, or an error that says why log p is not known; see :func:`normalize`."""
+    heads: list[EnergyHead] = []
+    for j, head in enumerate(model.scales):
+        if not isinstance(head, EnergyHead):
+            raise UnsupportedError(
+                f"scale {j} has no density: the head {type(head).__name__} has no energy; use a model trained with an "
+                f"energy head (`mszoo components head`)"
+            )
+        if j < model.levels and not head.normalized:
+            raise UnsupportedError(
+                f"scale {j} has a {type(head).__name__}, known up to a constant that depends on the coarser image; "
+                f"a conditional density needs the head `predictive`, or `anchored`"
+            )
+        heads.append(head)
+    return heads
+
+
 def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
     """The constant of the coarsest scale's energy for images (height, width); found once and kept with the model.
 
@@ -51,19 +69,7 @@ def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
         >>> normalize(mszoo.load("cifar10-grey-energy"), (32, 32)).value  # its head is normalized exactly
         0.0
     """
-    for j, head in enumerate(model.scales):
-        if not isinstance(head, EnergyHead):
-            raise UnsupportedError(
-                f"scale {j} has no density: the head {type(head).__name__} has no energy; use a model trained with an "
-                f"energy head (`mszoo components head`)"
-            )
-        if j < model.levels and not head.normalized:
-            raise UnsupportedError(
-                f"scale {j} has a {type(head).__name__}, known up to a constant that depends on the coarser image; "
-                f"a conditional density needs the head `predictive`, or `anchored`"
-            )
-    coarse = model.coarse
-    assert isinstance(coarse, EnergyHead)
+    coarse = check_density(model)[-1]
     height, width = model.coarse_size(size)
     shape = model.channels, height, width
     if coarse.normalized:
