@@ -12,14 +12,15 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from mszoo.arguments import check_images, doubt, noise_levels
 from mszoo.bases import Basis, check_multiple, check_size, pad_to_multiple
 from mszoo.build import build_parts
-from mszoo.errors import ImageSizeError, MszooError, OptionsError, UnsupportedError
+from mszoo.errors import MszooError, UnsupportedError
 from mszoo.heads import EnergyHead, Head
 from mszoo.heads.base import per_image
 from mszoo.heads.normalization import Constant
@@ -64,7 +65,9 @@ class MultiScaleModel(nn.Module):
         self.detail = nn.ModuleList(detail)
         self.coarse = coarse
         self.constants: dict[tuple[int, int, int], Constant] = {}
-        self.largest_t = 1e3  # where an energy's constant is found: within the noise variances it was trained at
+        # Of every scale, the largest noise variance it was trained at: where drawing begins at most, and where the
+        # constant of the coarsest scale's energy is found.
+        self.largest_t = [1e3] * (len(detail) + 1)
         self.folder: Path | None = None  # that it was read from
         self._has_said_blind = False
 
@@ -268,7 +271,7 @@ class MultiScaleModel(nn.Module):
             >>> mszoo.load("cifar10-grey-energy").prepare(torch.rand(1, 1, 16, 16).double()).dtype
             torch.float32
         """
-        self._check(x)
+        check_images(x, self.channels)
         check_multiple(x.shape[-2], x.shape[-1], self.unit if unit is None else unit)
         return x.to(self.dtype)
 
@@ -286,7 +289,7 @@ class MultiScaleModel(nn.Module):
             >>> [c.shape[1:] for c, _ in mszoo.load("photographs-haar-rf13").decompose(torch.rand(1, 1, 16, 16))]
             [torch.Size([3, 8, 8]), torch.Size([3, 4, 4]), torch.Size([1, 4, 4])]
         """
-        self._check(x)
+        check_images(x, self.channels)
         check_size(x.shape[-2], x.shape[-1], self.levels)
         parts: list[tuple[Tensor, Tensor | None]] = []
         for _ in range(self.levels):
@@ -361,7 +364,7 @@ class MultiScaleModel(nn.Module):
         """
         x = self.prepare(y)
         divided = self.levels > 0 or type(self.coarse).score is Head.score
-        t = _per_image("t", t, x, positive="the score is (denoise(y) - y) / t" if divided else None)
+        t = noise_levels("t", t, x, positive="the score is (denoise(y) - y) / t" if divided else None)
         score = (self._denoise(x, t) - x) / per_image(t, x) if self.levels else self.coarse.score(x, t)
         return score.to(_wide(y))
 
@@ -378,7 +381,7 @@ class MultiScaleModel(nn.Module):
             True
         """
         head, x = self._energy_head(), self.prepare(y)
-        return head.energy(x, _per_image("t", t, x)).to(_wide(y))
+        return head.energy(x, noise_levels("t", t, x)).to(_wide(y))
 
     def time_score(self, y: Tensor, t: float | Tensor) -> Tensor:
         """Derivative of log p(y | t) in the noise variance t, (B,), for a single scale with an energy head.
@@ -389,7 +392,7 @@ class MultiScaleModel(nn.Module):
             torch.Size([3])
         """
         head, x = self._energy_head(), self.prepare(y)
-        return head.time_score(x, _per_image("t", t, x)).to(_wide(y))
+        return head.time_score(x, noise_levels("t", t, x)).to(_wide(y))
 
     def noise_level(self, y: Tensor) -> Tensor:
         """The noise variance t at which y is most likely, (B,); see :func:`mszoo.inference.noise_level`.
@@ -525,7 +528,7 @@ class MultiScaleModel(nn.Module):
         self,
         measurement: Tensor,
         operator: Operator,
-        sigma: float | Tensor | None = None,
+        sigma: float | Tensor | Literal["auto"] | None = None,
         *,
         mean_of: int = 1,
         generator: torch.Generator | int | None = None,
@@ -537,7 +540,7 @@ class MultiScaleModel(nn.Module):
         Args:
             measurement: (B, ...), as ``operator.forward`` gives it.
             operator: the measurement.
-            sigma: standard deviation of the measurement's noise, a float or (B,); None: it has none.
+            sigma: standard deviation of the measurement's noise, a float or (B,); None: it has none; ``auto``: found.
             mean_of: how many samples each result is the mean of.
             generator: a torch.Generator, a seed, or None: torch's global generator.
             schedule: steps and added noise; None: :data:`mszoo.inference.inverse.SOLVE`.
@@ -603,12 +606,12 @@ class MultiScaleModel(nn.Module):
 
     def _variance(self, y: Tensor, sigma: float | Tensor | None) -> Tensor | None:
         if sigma is not None:
-            values = _per_image("sigma", sigma, y)
+            values = noise_levels("sigma", sigma, y)
             if self.blind and not self._has_said_blind:
                 self._has_said_blind = True
                 warnings.warn("this model is blind: the sigma that it is given changes nothing", stacklevel=3)
             elif not self.blind:
-                _doubt(values, y)
+                doubt(values, y)
             return values.square()
         if self.blind:
             return None
@@ -645,93 +648,7 @@ class MultiScaleModel(nn.Module):
             )
         return self.coarse
 
-    def _check(self, x: Tensor) -> None:
-        """Raise :class:`ImageSizeError` unless it is a batch of images of this model's channels."""
-        taken = f"this model takes images (B, {self.channels}, H, W)"
-        if not isinstance(x, Tensor):
-            advice = "; torch.from_numpy(x) makes one, and .movedim(-1, -3)[None] a batch of an (H, W, C) image"
-            raise ImageSizeError(f"{taken}, a torch.Tensor, got {type(x).__name__}{advice}")
-        if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ImageSizeError(f"{taken}, got {tuple(x.shape)}{_shape_advice(tuple(x.shape), self.channels)}")
-        if not len(x):
-            raise ImageSizeError(f"{taken}, got an empty batch, {tuple(x.shape)}")
-        if not x.is_floating_point():
-            raise ImageSizeError(f"images are floating-point tensors in [0, 1], got {x.dtype}; divide by 255?")
-
-
-def _shape_advice(shape: tuple[int, ...], channels: int) -> str:
-    """How to make a batch of images of another shape."""
-    if len(shape) == 4 and channels == 1:
-        return "; a grey model takes a colour image channel by channel (mszoo.inference.denoise_image does)"
-    if len(shape) in (3, 4) and shape[-1] == channels:
-        return f"; the channels come before height and width: x.movedim(-1, -3){'[None]' if len(shape) == 3 else ''}"
-    if len(shape) == 3 and shape[0] == channels:
-        return "; one image is a batch of one: x[None]"
-    if len(shape) == 2 and channels == 1:
-        return "; one image is a batch of one: x[None, None]"
-    return ""
-
 
 def _wide(y: Tensor) -> torch.dtype:
     """float32 or wider: a sum of thousands of terms, or a score at little noise, is more than float16 holds."""
     return torch.promote_types(y.dtype, torch.float32)
-
-
-def _per_image(name: str, value: float | Tensor, y: Tensor, positive: str | None = None) -> Tensor:
-    """A noise level, a float or (B,), as (B,), checked.
-
-    Args:
-        name: in messages; the variance of ``sigma`` must be within the numbers of y's type.
-        value: what a user gave.
-        y: images (B, C, H, W).
-        positive: why it must not be 0; None: it may.
-
-    Raises:
-        OptionsError: no number, not as many as images, negative, not finite, or out of range.
-    """
-
-    def refuse(text: str) -> OptionsError:
-        return OptionsError(name, [((), text)])
-
-    try:
-        values = torch.as_tensor(value, device=y.device).to(y.dtype).reshape(-1)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise refuse(f"should be one number, or one for each image, got {value!r}") from None
-    if values.numel() not in (1, len(y)):
-        raise refuse(f"should be one number, or one for each image ({len(y)}), got {values.numel()} numbers")
-    largest = torch.finfo(y.dtype).max ** (0.5 if name == "sigma" else 1)
-    for number in _numbers(values):
-        if math.isnan(number):
-            raise refuse("is not a number (nan)")
-        if number < 0:
-            raise refuse(f"must not be negative, got {number:g}")
-        if number > largest:
-            raise refuse(f"must be at most {largest:.3g}, got {number:g}")
-        if positive is not None and number == 0:
-            raise refuse(f"must be positive here, got 0: {positive}")
-    return values.expand(len(y))
-
-
-def _doubt(sigma: Tensor, y: Tensor) -> None:
-    """Warn of a noise level that images in [0, 1] hardly have: of grey levels, or divided by 255 twice."""
-    numbers = [number for number in _numbers(sigma) if number > 0]
-    if not numbers:
-        return
-    least, most = min(numbers), max(numbers)
-    if most > 2 and any(number < most / 2 for number in _numbers(y.detach().std())):
-        text = f"sigma {most:g} is far above what the image shows: for {most:g} grey levels of 255 it is {most:g}/255"
-    elif least < 1e-3:
-        text = f"sigma {least:g} is below a quarter of a grey level: was it divided by 255 twice, or is it a variance?"
-    else:
-        return
-    warnings.warn(f"{text}; images are in [0, 1] here, and so is their noise", stacklevel=4)
-
-
-def _numbers(values: Tensor) -> list[float]:
-    """The values of a tensor; none where they cannot be looked at: compiled, on no device, or under ``vmap``."""
-    if torch.compiler.is_compiling() or values.is_meta:
-        return []
-    try:
-        return values.detach().reshape(-1).tolist()
-    except RuntimeError:
-        return []

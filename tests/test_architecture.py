@@ -11,7 +11,7 @@ LAYERS = [
     *("errors", "isolation", "shipped", "files", "pickles", "options", "randomness", "text"),
     *("registry", "hooks", "components", "discovery", "recipe", "pictures"),
     *("bases", "conditioners", "heads", "objectives", "data", "samplers"),
-    *("summary", "build", "model", "checkpoint", "importers"),
+    *("summary", "arguments", "build", "model", "checkpoint", "importers"),
     *("inference", "evaluation", "hub", "training", "experiments"),
     *("scaffold", "testing"),
     *("api", "cli", "__init__", "__main__"),

@@ -31,7 +31,8 @@ from mszoo.recipe.schema import ModelConfig
 __all__ = ["difference", "expected_shapes", "outline", "read_model"]
 
 _CONSTANTS = pydantic.TypeAdapter(Annotated[list[Constant], pydantic.Field(max_length=1000), pydantic.FailFast()])
-_POSITIVE = pydantic.TypeAdapter(Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)])
+_Variance = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+_LARGEST = pydantic.TypeAdapter(_Variance | list[_Variance])  # of all scales, in older checkpoints, or of each
 _MOST_TENSORS = 5000  # of a model: without memory, a thousand take about a second to build
 _LONGEST = 2000  # characters of a message, which quotes what a stranger wrote
 
@@ -59,7 +60,7 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
     try:
         check_claims(config.get("components", []))
         constants = _CONSTANTS.validate_python(config.get("constants", []))
-        largest_t = _POSITIVE.validate_python(config.get("largest_t", 1e3))
+        largest_t = _LARGEST.validate_python(config.get("largest_t", 1e3))
         # A part may build tensors that it does not keep, but not many times those it keeps.
         expected = expected_shapes(config["model"], most=min(2 * len(shapes) + 200, _MOST_TENSORS))
     except pydantic.ValidationError as error:
@@ -80,7 +81,10 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
             f"{folder}: weights and {checkpoint.CONFIG} do not match: {_short(error)}"
         ) from error.__cause__
     model.eval().constants.update((c.size, c) for c in constants)
-    model.largest_t = largest_t
+    model.largest_t = largest_t if isinstance(largest_t, list) else [largest_t] * len(model.scales)
+    if len(model.largest_t) != len(model.scales):
+        fault = f"largest_t has {len(model.largest_t)} numbers for {len(model.scales)} scales"
+        raise CheckpointError(f"{folder}: the constants in its {checkpoint.CONFIG} are malformed: {fault}")
     model.folder = folder
     return model.to(device, torch.float32).eval()  # whatever a caller's default floating-point type is
 

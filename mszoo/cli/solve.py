@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,8 +31,6 @@ from mszoo.errors import MszooError
 from mszoo.text import one_line
 
 __all__ = ["Measurement", "make_operator", "solve"]
-
-_BLURRED = 0.03  # noise that is supposed in a blurred photograph: less believes what the mirrored edges say
 
 
 class Measurement(str, Enum):
@@ -67,7 +65,7 @@ def solve(
         typer.Option(
             help="Standard deviation of the noise in what is measured, in images of [0, 1]: 0.05, or 5/255. "
             "Without --measured it is added first; with it, 0.03 for a blur (whose width and edges are never quite "
-            "known), else 0."
+            "known), else 0. With --measured, auto: found in what is measured."
         ),
     ] = None,
     samples: Samples = 1,
@@ -93,8 +91,7 @@ def solve(
             "--measured: no photograph is measured at random; a blurred, small or damaged one is restored with "
             "--operator blur, super-resolution or inpainting"
         )
-    usual = _BLURRED if measured and operator is Measurement.blur else 0.0
-    noise = number(sigma, "--sigma") if sigma is not None else usual
+    noise: Any = "auto" if measured and sigma == "auto" else None if sigma is None else number(sigma, "--sigma")
     read = [image] if mask is None else [image, mask]
     if not proceed(read, out, overwrite, skip_existing):
         return
@@ -103,26 +100,25 @@ def solve(
 
     import mszoo
     from mszoo.evaluation import psnr
-    from mszoo.inference import add_noise, fast
+    from mszoo.inference import add_noise, deblur, fast
+    from mszoo.inference.deblurring import SUPPOSED
     from mszoo.inference.inverse import SOLVE
-    from mszoo.inference.inverse import solve as recover
 
     stepping = schedule(SOLVE, beta=beta, h0=h0, sigma_end=sigma_end)
     loaded = fast(mszoo.load(model, device))
     photo = given.batch(loaded.channels, device)
-    # a blurred photograph goes on beyond its edges, and the periodic blur must not see the opposite one
-    margin = _margin(width, photo) if measured and operator is Measurement.blur else 0
-    seen = _mirrored(photo, margin)
-    measuring = make_operator(operator, loaded, tuple(seen.shape[1:]), known, fraction, width, factor, seed)
-    m = seen if measured and operator is not Measurement.inpainting else measuring.forward(seen)
+    measuring = make_operator(operator, loaded, tuple(photo.shape[1:]), known, fraction, width, factor, seed)
+    m = photo if measured and operator is not Measurement.inpainting else measuring.forward(photo)
     if noise and not measured:
         m = add_noise(m, noise, seed, 0)
+    if measured and operator is Measurement.blur:
+        recover = partial(deblur, loaded, photo, width, SUPPOSED if noise is None else noise or None)
+    else:
+        recover = partial(loaded.solve, m, measuring, noise or None)
     with ascending() as show:
         found = recover(
-            loaded, m, measuring, noise or None, mean_of=samples, generator=seed, schedule=stepping,
-            on_step=lambda k, y, level: show(0, k, y, level),
-        )  # fmt: skip
-    found = found[..., margin : found.shape[-2] - margin, margin : found.shape[-1] - margin]
+            mean_of=samples, generator=seed, schedule=stepping, on_step=lambda k, y, level: show(0, k, y, level)
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     notes = [*given.picture.notes, *given.write(found, out, quality)]
     line = one_line(str(out))
@@ -133,17 +129,6 @@ def solve(
         )
         line += f"  {start:.2f} dB (pseudo-inverse) -> {end:.2f} dB"
     console.print(escape(line + f"  ({'; '.join(notes)})" * bool(notes)), soft_wrap=True)
-
-
-def _margin(width: float, photo: Any) -> int:
-    """As far as a Gaussian of that width reaches, or a small photograph can be mirrored."""
-    return min(math.ceil(4 * width) if 0 < width < math.inf else 0, min(photo.shape[-2:]) - 1)
-
-
-def _mirrored(photo: Any, margin: int) -> Any:
-    import torch
-
-    return torch.nn.functional.pad(photo, [margin] * 4, mode="reflect") if margin else photo
 
 
 def _known(mask: Path, size: tuple[int, int]) -> Any:

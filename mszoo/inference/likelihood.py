@@ -76,7 +76,7 @@ def normalize(model: MultiScaleModel, size: tuple[int, int]) -> Constant:
         return Constant(shape, 0.0, 0.0, math.inf)
     if shape in model.constants:
         return model.constants[shape]
-    found = normalization_constant(coarse, shape, 2.0**model.levels, model.largest_t)
+    found = normalization_constant(coarse, shape, 2.0**model.levels, model.largest_t[-1])
     if not model.training:
         model.constants[shape] = found
     return found

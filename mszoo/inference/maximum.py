@@ -26,10 +26,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mszoo.arguments import noise_levels
 from mszoo.errors import OptionsError
 from mszoo.heads import EnergyHead
 from mszoo.heads.base import per_image
-from mszoo.inference.arguments import check_sigma, check_whole, without_derivative
+from mszoo.inference.arguments import check_whole, without_derivative
 from mszoo.inference.inverse import check_measurement
 from mszoo.inference.likelihood import check_density
 from mszoo.inference.operators import Operator, closest
@@ -95,7 +96,7 @@ def map_estimate(
         raise OptionsError("map", [(("level",), f"should be a noise level from 0 to below {_FIRST:g}, got {level!r}")])
     heads = check_density(model)
     m, known, _ = check_measurement(model, measurement, operator)
-    noise = check_sigma("map", sigma, len(m), m)
+    noise = noise_levels("sigma", sigma, m, "solve(measurement, operator) believes it exactly")
     last = noise.clamp_max(_FIRST) if level is None else torch.full_like(noise, level)
     start = closest(operator, torch.full_like(known, 0.5), m, noise.square())
     climb, k = _Climb(start, noise.square() / (1 + noise.square())), 0

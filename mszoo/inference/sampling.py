@@ -83,7 +83,7 @@ def sample(
     shape = (count, model.channels, height // gain, width // gain)
     mean = torch.full(shape, 0.0 if model.coarse.blind else gain / 2, device=reference.device, dtype=model.dtype)
     # The mean over the image of so much noise deviates by white minus black: even the brightness is hidden.
-    largest = _largest(model, model.coarse, math.sqrt(mean[0, 0].numel()), gain)
+    largest = _largest(model, levels, math.sqrt(mean[0, 0].numel()))
     target = Target(model.coarse, mean, None, gain, largest)
     low = samplers[-1].draw(target, generators, _of_scale(on_step, levels))
     if contrast is not None and levels and model.coarse.blind:
@@ -181,9 +181,10 @@ def _samplers(heads: Sequence[Head], detail: AnySampler | None, coarse: AnySampl
     return chosen
 
 
-def _largest(model: MultiScaleModel, head: Head, enough: float, gain: int) -> float:
-    """The noise level that drawing begins at: enough of it, or as much as the head was trained with."""
-    return _BLIND if head.blind else min(enough, math.sqrt(model.largest_t) / gain)
+def _largest(model: MultiScaleModel, j: int, enough: float) -> float:
+    """The noise level that drawing scale j begins at: enough of it, or as much as its head was trained with."""
+    gain = 2 ** min(j + 1, model.levels)
+    return _BLIND if model.scales[j].blind else min(enough, math.sqrt(model.largest_t[j]) / gain)
 
 
 def _refine(
@@ -197,7 +198,7 @@ def _refine(
     for j, sampler in reversed(list(enumerate(samplers))):
         head, gain = model.scales[j], 2 ** (j + 1)
         mean = low.repeat(1, 3, 1, 1).zero_()
-        target = Target(head, mean, low, gain, _largest(model, head, _DETAIL, gain))
+        target = Target(head, mean, low, gain, _largest(model, j, _DETAIL))
         detail = sampler.draw(target, generators, _of_scale(on_step, j))
         assert model.basis is not None
         low = model.basis.synthesize(low, detail)

@@ -45,6 +45,7 @@ class Denoising(Objective):
         super().__init__()
         self.weight_exponent = weight_exponent
         self.noise = noise or Noise()
+        self.largest_t = self.noise.max_sigma**2
         self.random_intensity = random_intensity
         self.conditional = not random_intensity
 

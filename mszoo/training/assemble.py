@@ -48,8 +48,9 @@ def assemble(out: Path, runs: Sequence[Path], overwrite: bool = False) -> MultiS
             which = ", ".join(str(runs[k]) for k in by) or "none of the runs"
             raise TrainingError(f"scale {j} was trained by {which}; exactly one run must have it in training.scales")
         model.scales[j].load_state_dict(models[by[0]].scales[j].state_dict())
+        model.largest_t[j] = models[by[0]].largest_t[j]
         if j == model.levels:  # the constant is the coarsest scale's
-            model.constants, model.largest_t = models[by[0]].constants, models[by[0]].largest_t
+            model.constants = models[by[0]].constants
     notes = [
         f"# scales {sorted(scales)}{': ' + changed if changed else ''}"
         for recipe, scales in zip(recipes, trained, strict=True)

@@ -132,7 +132,7 @@ def prepare(source: Source, recipe: Recipe, out: Path, accelerator: Accelerator,
     model = MultiScaleModel.from_config(recipe.model)
     batches, test = open_data(source, recipe, model.unit, accelerator.process_index, accelerator.num_processes)
     objectives = [registry().create("objective", o.name, **o.options) for o in recipe.objectives()]
-    model.largest_t = min(model.largest_t, objectives[-1].largest_t)
+    model.largest_t = [min(t, o.largest_t) for t, o in zip(model.largest_t, objectives, strict=True)]
     if start == 0 and settings.init is not None:
         grow(model, MultiScaleModel.from_pretrained(find(settings.init)), settings.init)
     step = Step(model, objectives, settings.scales)

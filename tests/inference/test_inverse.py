@@ -5,10 +5,19 @@ import torch
 
 import mszoo
 from mszoo.errors import ImageSizeError, OptionsError, UnsupportedError
-from mszoo.inference import Blur, Inpainting, Operator, RandomProjections, Schedule, SuperResolution
+from mszoo.inference import (
+    Blur,
+    Inpainting,
+    Operator,
+    RandomProjections,
+    Schedule,
+    SuperResolution,
+    measured_noise,
+)
 from mszoo.inference.operators import closest
 from tests import factories
 from tests.inference.exact import constant_images
+from tests.samplers.exact import VARIANCE, white
 from tests.testing.broken_operators import ColumnMeans, Empty, Oblique, Uninverted, Untransposed
 
 SIZE = (16, 24)
@@ -114,6 +123,40 @@ def test_a_known_density_is_restored_as_well_as_it_can_be():
     assert (found - x).square().mean() < 1.1 * (best - x).square().mean()
 
 
+@pytest.mark.parametrize("sigma", [0.02, 0.2])
+@pytest.mark.parametrize("levels", [0, 2])
+def test_the_noise_of_a_measurement_is_found(sigma: float, levels: int):
+    """In what no image measures, of any model; and where all was measured, by its density."""
+    generator = torch.Generator().manual_seed(0)
+    x = 0.5 + 0.2 * torch.randn(2, 1, *SIZE, generator=generator)
+    blur = Blur.gaussian(2.0, SIZE)
+    m = blur.forward(x)
+    m = m + torch.tensor([sigma, 2 * sigma])[:, None, None, None] * torch.randn(m.shape, generator=generator)
+    found = measured_noise(constant_images(levels), m, blur)
+    torch.testing.assert_close(found, torch.tensor([sigma, 2 * sigma]), rtol=0.15, atol=0)
+    steps = {"generator": 0, "schedule": QUICK}
+    automatic, known = (constant_images(levels).solve(m, blur, s, **steps) for s in ("auto", found))
+    assert torch.equal(automatic, known)
+
+
+@pytest.mark.parametrize("levels", [0, 1])
+def test_the_noise_of_a_whole_image_is_found_by_its_density(levels: int):
+    turned, model = RandomProjections((1, *SIZE), 1.0), white("anchored", levels)
+    x = VARIANCE**0.5 * torch.randn(4, 1, *SIZE, generator=torch.Generator().manual_seed(0))
+    m = turned.forward(x)
+    m = m + 0.3 * torch.randn(m.shape, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(measured_noise(model, m, turned), torch.full((4,), 0.3), rtol=0.15, atol=0)
+    with pytest.raises(UnsupportedError, match="has not: give sigma"):
+        measured_noise(constant_images(levels), m, turned)
+
+
+@pytest.mark.parametrize("name", ["random pixels", "random projections", "super-resolution"])
+def test_where_the_noise_cannot_be_found_it_is_asked_for(name: str):
+    operator = OPERATORS[name]
+    with pytest.raises(UnsupportedError, match=r"cannot be found.*give sigma"):
+        white("anchored").solve(operator.forward(levels_of_grey()), operator, "auto")
+
+
 def test_an_operator_needs_no_base_class():
     x = levels_of_grey()[..., :8, :]
     found = constant_images().solve(ColumnMeans().forward(x), ColumnMeans(), generator=0, schedule=QUICK)
@@ -138,10 +181,10 @@ def test_a_wrong_operator_is_refused(operator: ColumnMeans, fault: str, sigma: f
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("sigma", [0, -0.1, float("nan"), torch.tensor([0.1, 0.2, 0.3])])
+@pytest.mark.parametrize("sigma", [0, -0.1, float("nan"), float("inf"), torch.tensor([0.1, 0.2, 0.3]), "much", "auto "])
 def test_sigmas_that_are_none_are_refused(sigma: object):
     operator = OPERATORS["random pixels"]
-    with pytest.raises(OptionsError, match="sigma: should be more than 0"):
+    with pytest.raises(OptionsError, match="sigma: "):
         constant_images().solve(operator.forward(levels_of_grey()), operator, sigma)  # type: ignore[arg-type]
 
 

@@ -1,12 +1,13 @@
 """Probabilities and code lengths, against densities that are known exactly."""
 
+import json
 import math
 
 import pytest
 import torch
 
 import mszoo
-from mszoo.errors import ImageSizeError, MszooError, UnsupportedError
+from mszoo.errors import CheckpointError, ImageSizeError, MszooError, UnsupportedError
 from mszoo.heads import EnergyHead
 from mszoo.heads.normalization import normalization_constant
 from mszoo.inference import log_prob_scales, normalize
@@ -171,6 +172,14 @@ def test_other_weights_have_another_constant(tmp_path):
     assert before.value != after.value
     model.load_state_dict(other.state_dict())
     assert normalize(model, (8, 8)).value == after.value
-    model.largest_t = 10.0
+    model.largest_t = [10.0]
     model.save_pretrained(tmp_path)
-    assert mszoo.load(tmp_path).largest_t == 10.0
+    assert mszoo.load(tmp_path).largest_t == [10.0]
+    config = json.loads((tmp_path / "config.json").read_text())
+    for older, read in ((5.0, [5.0]), ([1.0, 2.0], None), ([0.0], None)):  # one number was of all scales
+        (tmp_path / "config.json").write_text(json.dumps({**config, "largest_t": older}))
+        if read is None:
+            with pytest.raises(CheckpointError, match="malformed"):
+                mszoo.load(tmp_path)
+        else:
+            assert mszoo.load(tmp_path).largest_t == read

@@ -6,7 +6,7 @@ import torch
 import mszoo
 from mszoo.errors import MszooError, OptionsError, UnknownComponentError, UnsupportedError
 from mszoo.inference import Inpainting, Schedule, downsample
-from mszoo.randomness import child_generators
+from mszoo.randomness import child_generators, normal
 from mszoo.samplers import Ascent, Heun, Langevin, Target, make_sampler
 from tests.factories import denoiser, energy
 from tests.samplers.exact import HEADS, VARIANCE, white
@@ -70,6 +70,15 @@ def test_a_blind_denoiser_is_drawn_from_by_any_sampler(levels, sampler):
     assert denoiser(levels).sample(2, 8, sampler=sampler, generator=0).isfinite().all()
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_drawing_begins_within_the_noise_that_each_scale_was_trained_at(sampler):
+    model, first = white("denoiser", 2), {}
+    model.largest_t = [4.0, 36.0, 16.0]
+    model.sample(1, 8, sampler=SAMPLERS[sampler], on_step=lambda j, k, y, s: first.setdefault(j, s.item()))
+    for j, sigma in ((0, 2 / 2), (1, 3.0 / 2), (2, 4 / 4)):
+        assert 0.3 * sigma < first[j] <= sigma
+
+
 # ---- exact fields --------------------------------------------------------------------------------------------
 
 
@@ -90,12 +99,41 @@ def furthest(target: Target, x: torch.Tensor) -> float:
     return max((a / b - 1).abs().max().item() for a, b in zip(found, right, strict=True))
 
 
+def exact(target: Target) -> torch.Tensor:
+    """1,000 samples that are right: what chance alone makes of the measure."""
+    head, generator = target.head, torch.Generator().manual_seed(0)
+    low = head.low_variance.sqrt() * torch.randn(1000, 1, 2, 2, generator=generator)
+    for variance in head.detail_variance.flip(0):
+        z = torch.randn(1000, 3, *low.shape[-2:], generator=generator)
+        low = head.basis.synthesize(low, variance.sqrt()[:, None, None] * z)
+    return 0.5 + low
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("steps", "most"), [(40, 0.05), (60, 0.02)])
+def test_heuns_error_is_what_its_page_says(steps, most):
+    """It multiplies each coefficient of the start by a number of its band: no chance is in that."""
+    target, generators = field(), lambda: child_generators(0, 2)
+    target = Target(target.head, target.mean[:2], None, 1.0, 8.0)
+    start = target.noisy(8.0, normal(target.mean, generators())) - 0.5
+    found = Heun(steps=steps).draw(target, generators()) - 0.5
+    for level, variance in enumerate((*target.head.detail_variance, target.head.low_variance)):
+        last = level == len(target.head.detail_variance)
+        bands = (start, found) if last else [target.head.basis.analyze(x)[1] for x in (start, found)]
+        factors = (8.0 * bands[1] / bands[0]).square().mean((0, 2, 3)) / variance
+        assert (factors - 1).abs().max() < most
+        if not last:
+            start, found = (target.head.basis.analyze(x)[0] for x in (start, found))
+
+
 @torch.no_grad()
 def test_forty_evaluations_of_heun_are_as_close_as_two_hundred_of_ascent():
     target, generators = field(), lambda: child_generators(0, 1000)
     heun = furthest(target, Heun(steps=40).draw(target, generators()))
     ascent = furthest(target, Ascent(steps=200).draw(target, generators()))
+    chance = furthest(target, exact(target))
     print(f"largest error of a band's variance: heun, 40 evaluations: {heun:.3f}; ascent, 200: {ascent:.3f}")
+    print(f"of exact samples: {chance:.3f}")
     assert heun < ascent + 0.03  # the chance of a band of 4,000 numbers: 0.022
 
 

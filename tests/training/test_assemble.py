@@ -26,7 +26,9 @@ def test_trained_apart_and_assembled_is_bitwise_one_run(tmp_path):
     assert one.keys() == other.keys()
     assert all(torch.equal(one[k], other[k]) for k in one)
     check(read_recipe(tmp_path / "out" / "recipe.yaml"))
-    assert mszoo.load(tmp_path / "out").denoise(torch.rand(1, 1, 8, 8)).isfinite().all()
+    assembled = mszoo.load(tmp_path / "out")
+    assert assembled.denoise(torch.rand(1, 1, 8, 8)).isfinite().all()
+    assert assembled.largest_t == mszoo.load(whole).largest_t
 
 
 def test_the_assembled_recipe_tells_what_differs(tmp_path):
