@@ -20,7 +20,16 @@ LAYERS = [
 FACE = "mszoo"
 # MultiScaleModel's convenience methods import inside their bodies.
 DELEGATES = {
-    ("model", "inference"): {"log_prob", "log_prob_map", "nll", "noise_level", "sample", "super_resolve", "solve", "map"},
+    ("model", "inference"): {
+        "log_prob",
+        "log_prob_map",
+        "nll",
+        "noise_level",
+        "sample",
+        "super_resolve",
+        "solve",
+        "map",
+    },
     ("model", "api"): {"from_pretrained"},
     ("model", "checkpoint"): {"save_pretrained"},
     ("model", "hub"): {"push_to_hub"},

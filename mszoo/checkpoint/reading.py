@@ -81,7 +81,8 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
             f"{folder}: weights and {checkpoint.CONFIG} do not match: {_short(error)}"
         ) from error.__cause__
     model.eval().constants.update((c.size, c) for c in constants)
-    model.largest_t = largest_t if isinstance(largest_t, list) else [largest_t] * len(model.scales)
+    each = largest_t if isinstance(largest_t, list) else [largest_t] * len(model.scales)
+    model.largest_t = [float(t) for t in each]
     if len(model.largest_t) != len(model.scales):
         fault = f"largest_t has {len(model.largest_t)} numbers for {len(model.scales)} scales"
         raise CheckpointError(f"{folder}: the constants in its {checkpoint.CONFIG} are malformed: {fault}")
