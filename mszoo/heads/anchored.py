@@ -47,7 +47,9 @@ class AnchoredEnergy(EnergyHead):
         conditioner: the network f; best with a last layer that starts from zero.
         basis: orthonormal wavelet basis of the Gaussian.
         levels: how often the Gaussian's bands split the image; 0: one variance per channel (for details, which a
-            wavelet basis has split already).
+            wavelet basis has split already). For samples whose brightness varies as the data's the lowest band should
+            be one coefficient: brightness is decided where the gate is shut, and a band of n coefficients spreads its
+            variance over all of them.
         offset: add d s(t) to the product, with s learned. The product vanishes at y' = 0: alone it hardly makes images
             near the mean more probable than under the Gaussian. Only the time score knows of s: it needs
             ``dual_score_matching``.
