@@ -293,8 +293,7 @@ def test_dual_score_matching_weighs_its_terms(exponent: float, time_weight: floa
 
 @pytest.mark.parametrize("name", ["denoising", "score_matching", "dual_score_matching"])
 def test_the_largest_noise_is_told(name: str) -> None:
-    noise = NoiseLevels(distribution="uniform", max_sigma=3.0)
-    objective = mszoo.create("objective", name, noise=noise)
+    objective = mszoo.create("objective", name, noise={"distribution": "uniform", "max_sigma": 3.0})
     assert objective.largest_t == 9.0
     _, t = objective.corrupt(torch.zeros(500, 1, 2, 2), Draw(0, 0, list(range(500))))
     assert 8.5 < t.max() <= 9.0
