@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ CONFIG, WEIGHTS, EVALUATION = "config.json", "model.safetensors", "evaluation.js
 RECIPE, CARD = "recipe.yaml", "README.md"
 
 _CHECKSUMS = "weights_sha256"  # of the weights, and of those before them if the model is the same; see `write`
+_REPLACED = "replaced"  # the configuration of another model, whose weights may still be there; see `write`
 
 # Bytes, bounded before they are read. A header takes ten times its length once it is parsed.
 _LARGEST_HEADER = 2**24
@@ -52,9 +54,10 @@ def write(
 ) -> None:
     """Write a checkpoint. It replaces an older one and its evaluation; readers never see half of it.
 
-    ``config.json`` records the checksum of the weights. Weights of the same model (a run that saves again) are replaced
-    with no moment in between: the configuration comes first, and also names the checksum of those that it finds. Of
-    another model, the configuration goes first and comes last; what fails in between puts all back.
+    ``config.json`` records the checksum of the weights, which are replaced in one moment: the configuration comes
+    first, and also tells what it finds. Of the same model (a run that saves again) that is the checksum of the older
+    weights, of another model its whole configuration, until the new weights are there. A process that is killed leaves
+    one of the two models whole, the older one perhaps without its evaluation; what fails puts all back.
 
     Args:
         folder: made if it is not there.
@@ -72,57 +75,110 @@ def write(
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     data = safetensors.torch.save(contiguous, metadata={"format": "pt"})  # may fail: before anything is touched
     checksums = [hashlib.sha256(data).hexdigest()]
-    before = _checksums_before(folder, config, beside or {})
-    if before:
-        checksums += [before[0]] * (before[0] != checksums[0])
-    texts = {**(beside or {}), CONFIG: json.dumps({**config, _CHECKSUMS: checksums}, indent=2) + "\n"}
-    files = {WEIGHTS: data, **{name: text.encode() for name, text in texts.items()}}
+    older, texts = _whole(folder), dict(beside or {})
+    same = older is not None and _differs_in_weights(folder, older, config, texts)
+    if older is not None and same:
+        checksums += [older[_CHECKSUMS][0]] * (older[_CHECKSUMS][0] != checksums[0])
+    final = {**config, _CHECKSUMS: checksums}
+    files = {WEIGHTS: data, **{name: text.encode() for name, text in texts.items()}, CONFIG: _encoded(final)}
     folder.mkdir(parents=True, exist_ok=True)
     parts = {name: folder / f".{name}.{os.getpid()}.part" for name in files}
-    with removed_on_failure(*parts.values()):
+    between = folder / f".{CONFIG}.{os.getpid()}.both.part"
+    with removed_on_failure(*parts.values(), between):
         for name, part in parts.items():  # all of it before anything is touched: the disk may be full
-            part.write_bytes(files[name])
-            flush(part)
-        order = [CONFIG, WEIGHTS] if before else [WEIGHTS, *(beside or {}), CONFIG]
-        with _set_aside(folder, [EVALUATION] if before else [CONFIG, EVALUATION, *order[:-1]]):
-            for name in order:
-                os.replace(parts[name], folder / name)
-    for name in set(parts) - set(order):
-        parts[name].unlink(missing_ok=True)
+            _write_whole(part, files[name])
+        if older is None:
+            order = [WEIGHTS, *texts, CONFIG]
+            with _set_aside(folder, [CONFIG, EVALUATION, *order[:-1]], os.replace):
+                _put(folder, parts, order)
+        elif same:
+            with _set_aside(folder, [EVALUATION], os.replace):
+                _put(folder, parts, [CONFIG, WEIGHTS])
+        else:
+            _write_whole(between, _encoded({**final, _REPLACED: older}))
+            with _set_aside(folder, [CONFIG, EVALUATION, *texts], _copy):
+                os.replace(between, folder / CONFIG)
+                (folder / EVALUATION).unlink(missing_ok=True)
+                _put(folder, parts, [*texts, WEIGHTS])
+            _put(folder, parts, [CONFIG])
+    for part in parts.values():
+        part.unlink(missing_ok=True)
 
 
-def _checksums_before(folder: Path, config: Mapping[str, Any], beside: Mapping[str, str]) -> list[str]:
-    """The checksums of the checkpoint in a folder if all but its weights is what is to be written; else none."""
+def _encoded(config: Mapping[str, Any]) -> bytes:
+    return (json.dumps(config, indent=2) + "\n").encode()
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    flush(path)
+
+
+def _put(folder: Path, parts: Mapping[str, Path], names: Sequence[str]) -> None:
+    for name in names:
+        os.replace(parts[name], folder / name)
+
+
+def _whole(folder: Path) -> dict[str, Any] | None:
+    """The configuration, with checksums, of the checkpoint in a folder, if its weights are those that it means."""
     try:
-        held = json.loads(read_text(folder / CONFIG))
-        before = held.pop(_CHECKSUMS)
-        same = held == json.loads(json.dumps(config)) and (folder / WEIGHTS).is_file()
-        same = same and all(read_text(folder / name) == text for name, text in beside.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []
-    return before if same and _are_checksums(before) else []
+        config, found = read_config(folder), checksum(folder / WEIGHTS)
+    except (CheckpointError, OSError):
+        return None
+    config.setdefault(_CHECKSUMS, [found])
+    return config if _are_checksums(config[_CHECKSUMS]) and found in config[_CHECKSUMS] else None
+
+
+def _differs_in_weights(
+    folder: Path, older: Mapping[str, Any], config: Mapping[str, Any], beside: Mapping[str, str]
+) -> bool:
+    """Whether all but the weights of the checkpoint in a folder is what is to be written."""
+    try:
+        same = {k: v for k, v in older.items() if k != _CHECKSUMS} == json.loads(json.dumps(config))
+        return same and all(read_text(folder / name) == text for name, text in beside.items())
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager
-def _set_aside(folder: Path, names: list[str]) -> Iterator[None]:
-    """Files under hidden names; if what is done without them fails, all is as it was, and else they are removed."""
+def _set_aside(folder: Path, names: list[str], keep: Callable[[Path, Path], object]) -> Iterator[None]:
+    """Files under hidden names too; if what is done fails, all is as it was, and else the hidden ones are removed.
+
+    Args:
+        folder: of the files.
+        names: of those to keep; one that is not there is removed on failure.
+        keep: moves a file to its hidden name, or copies it.
+    """
     aside: dict[str, Path | None] = {}
     try:
         for name in names:
             hidden = folder / f".{name}.{os.getpid()}.old.part"
             there = os.path.lexists(folder / name)
             if there:
-                os.replace(folder / name, hidden)
+                keep(folder / name, hidden)
             aside[name] = hidden if there else None
         yield
     except BaseException:
         for name, hidden in reversed(aside.items()):
             with suppress(OSError):
-                (folder / name).unlink(missing_ok=True) if hidden is None else os.replace(hidden, folder / name)
+                if hidden is None:
+                    (folder / name).unlink(missing_ok=True)
+                else:
+                    os.replace(hidden, folder / name)
+                    hidden.unlink(missing_ok=True)  # of two names of one file, a renaming leaves both
         raise
     for hidden in aside.values():
         if hidden is not None:
             hidden.unlink(missing_ok=True)
+
+
+def _copy(path: Path, to: Path) -> None:
+    """A second name for a file, or a copy where a file has one name only."""
+    with removed_on_failure(to):
+        try:
+            os.link(path, to)
+        except OSError:
+            shutil.copyfile(path, to)
 
 
 def checksum(path: Path) -> str:
@@ -155,8 +211,20 @@ def read_config(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / CONFIG} cannot be read: {error}") from None
+    if isinstance(config, dict) and _REPLACED in config:
+        config = _of_weights(folder, config)
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         raise CheckpointError(f"{folder / CONFIG} does not describe an mszoo model: it has no 'model' mapping")
+    return config
+
+
+def _of_weights(folder: Path, config: dict[str, Any]) -> Any:
+    """Of a configuration and the one that it replaced, that whose weights are there: a write was ended in between."""
+    replaced = config.pop(_REPLACED)
+    held = replaced.get(_CHECKSUMS) if isinstance(replaced, dict) else None
+    with suppress(OSError):
+        if isinstance(held, list) and checksum(folder / WEIGHTS) in held:
+            return replaced
     return config
 
 

@@ -59,6 +59,34 @@ def test_a_checkpoint_without_a_checksum_loads_and_a_malformed_one_is_refused(tm
             mszoo.load(tmp_path)
 
 
+@pytest.mark.parametrize("checksums", [True, False], ids=["a checksum", "an older one, without"])
+def test_a_model_that_another_replaces_or_the_other_is_there_at_every_moment(
+    checksums: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Whenever it is killed: one of the two is whole, and what is read is one of them."""
+    first, second = denoiser(seed=0), denoiser(levels=1, seed=1)
+    first.save_pretrained(tmp_path, beside={"recipe.yaml": "name: first\n"})
+    (tmp_path / "evaluation.json").write_text('{"psnr": []}')
+    if not checksums:
+        config = json.loads((tmp_path / "config.json").read_text())
+        del config["weights_sha256"]
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    replace, read = os.replace, []
+
+    def look(source, target):
+        replace(source, target)
+        names = {p.name for p in tmp_path.iterdir()}
+        read.append((mszoo.load(tmp_path).levels, "recipe.yaml" in names))
+
+    monkeypatch.setattr(os, "replace", look)
+    second.save_pretrained(tmp_path, beside={"recipe.yaml": "name: second\n"})
+    assert read[0] == (0, True)
+    assert read[-1] == (1, True)
+    assert sorted(read) == read
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors", "recipe.yaml"]
+    assert "replaced" not in json.loads((tmp_path / "config.json").read_text())
+
+
 def test_a_model_that_is_saved_again_can_be_read_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A run saves every so often, while others read: no moment is without a whole checkpoint."""
     denoiser(seed=0).save_pretrained(tmp_path)

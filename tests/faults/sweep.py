@@ -354,6 +354,7 @@ class _Operation:
                 name
                 for name, data in now.items()
                 if not _temporary(name)
+                and not (self._check is check_checkpoint and name == "config.json")  # it may tell of both models
                 and data not in (self._before.get(name), after := self._after.get(name, b""))
                 and not (name.endswith(".jsonl") and after.startswith(data))  # a log grows
             ]
@@ -365,8 +366,8 @@ class _Operation:
                     self._check(self.folder)
                 except Exception as error:
                     done["fault"] = f"{type(error).__name__}: {error}"
-            elif lost := [n for n in self._before if n not in now and n in self._after]:
-                done["fault"] = f"{lost} is gone"
+            if lost := [n for n in self._before if n not in now and n in self._after]:
+                done["fault"] += f"{lost} is gone"
             names = {name for name in now if not _temporary(name)}
             if done["error"] and names != self._before.keys() and names != self._after.keys():
                 done["fault"] += f"after an error there are {sorted(names)}"
