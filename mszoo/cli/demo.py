@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from mszoo.cli.inputs import check_folder
-from mszoo.cli.options import ModelOption
-from mszoo.cli.output import console, plain, table
+from mszoo.cli.options import ModelOption, Overwrite
+from mszoo.cli.output import console, errors, plain, table
+from mszoo.cli.targets import check_results
 from mszoo.errors import MszooError
 from mszoo.hub import DENOISERS
 
@@ -19,17 +20,20 @@ __all__ = ["demo"]
 def demo(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("mszoo-demo.png"),
     model: ModelOption = DENOISERS[1],
+    overwrite: Overwrite = False,
 ) -> None:
     """Denoise the astronaut with a packaged model: a PSNR table and a picture, with BM3D's where package bm3d is."""
     if out.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise MszooError(f"--out: {out} is no picture's name; write it as .png, .pdf or .svg")
     check_folder(out.absolute().parent)
+    check_results([out], overwrite)
 
     import mszoo
     from mszoo.experiments.demo import astronaut_demo, draw
     from mszoo.inference import fast
 
-    panels = astronaut_demo(fast(mszoo.load(model)), model)
+    with errors.status("denoising"):
+        panels = astronaut_demo(fast(mszoo.load(model)), model)
     console.print("the astronaut's face, 160x160: PSNR in dB")
     rows = table("sigma", *panels[0].others)
     for panel in panels:

@@ -10,8 +10,9 @@ import typer
 from rich.progress import Progress
 
 from mszoo.cli.inputs import check_folder, check_images, check_models
-from mszoo.cli.options import Device, Seed, Views, number
+from mszoo.cli.options import Device, Overwrite, Seed, Views, number
 from mszoo.cli.output import console, errors, plain, print_error, print_likelihood, print_psnr
+from mszoo.cli.targets import check_results
 from mszoo.errors import MszooError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="ROW,COLUMN of the first image: draw the filter applied there into --out. Several times."),
     ] = None,
+    overwrite: Overwrite = False,
     device: Device = "cpu",
 ) -> None:
     """Measure denoising, and log p where a model has one. A checkpoint folder keeps the results in evaluation.json.
@@ -61,6 +63,10 @@ def evaluate(
     names = [Path(name).resolve().name if Path(name).is_dir() else name for name in models]
     if len(set(names)) < len(names):
         raise MszooError("two of the models have the same name")
+    pictures = {title: f"filters-{title.replace('/', '-')}.png" for title in names} if pixels else {}
+    if out is not None:
+        drawn = ["psnr.csv", "psnr-noise.png", "psnr-receptive-field.png", *pictures.values()]
+        check_results([out / name for name in drawn], overwrite)
 
     import mszoo
     from mszoo.evaluation import check_fits, comparison, name_of, open_images, read_results
@@ -97,8 +103,7 @@ def evaluate(
         if out is not None:
             draw(rows, out)
             if pixels:
-                picture = out / f"filters-{title.replace('/', '-')}.png"
-                filters.draw(model, images[0], pixels, sigmas[-1], picture, seed)
+                filters.draw(model, images[0], pixels, sigmas[-1], out / pictures[title], seed)
         if len(models) > 1:
             console.print(f"[bold]{plain(title)}[/]")
         print_psnr(found.psnr)

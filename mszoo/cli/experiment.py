@@ -11,8 +11,9 @@ import typer
 from rich.progress import Progress
 
 from mszoo.cli.inputs import check_folder, check_images, check_models
-from mszoo.cli.options import Device, ModelName, Seed
+from mszoo.cli.options import Device, ModelName, Overwrite, Seed
 from mszoo.cli.output import console, errors, plain, table
+from mszoo.cli.targets import check_results
 
 __all__ = ["app"]
 
@@ -28,8 +29,9 @@ _Draw = Callable[[Path], None]
 
 
 @app.command("scale-mixture")
-def scale_mixture(out: Out = None, steps: Steps = None, seed: Seed = 0) -> None:
+def scale_mixture(out: Out = None, overwrite: Overwrite = False, steps: Steps = None, seed: Seed = 0) -> None:
     """Dual against single score matching on a mixture of two scales, d = 1000."""
+    folder = _folder("scale-mixture", out, overwrite)
     from mszoo.experiments.scale_mixture import compare, plot, train
 
     energies, seconds, steps = {}, {}, steps or 10_000
@@ -48,17 +50,19 @@ def scale_mixture(out: Out = None, steps: Steps = None, seed: Seed = 0) -> None:
             numbers = f"{row.exact:.3f}", f"{row.learned:.3f}", f"{row.error:+.3f}"
             shown.add_row(row.objective, f"{seconds[row.objective]:.0f}", f"{row.radius:g}", f"{row.t:g}", *numbers)
     console.print(shown)
-    _write("scale-mixture", out, rows, lambda path: plot(rows, path))
+    _write("scale-mixture", folder, rows, lambda path: plot(rows, path))
 
 
 @app.command("known-densities")
 def known_densities(
     names: Annotated[list[str] | None, typer.Argument(help="Which; by default all four.")] = None,
     out: Out = None,
+    overwrite: Overwrite = False,
     steps: Steps = None,
     seed: Seed = 0,
 ) -> None:
     """Energies learned of Gaussians, a mixture and Laplacians, against the exact ones at five noise levels."""
+    folder = _folder("known-densities", out, overwrite)
     from mszoo.errors import MszooError, suggest
     from mszoo.experiments.densities import DENSITIES
     from mszoo.experiments.known_densities import SETTINGS, compare, plot, train
@@ -86,7 +90,7 @@ def known_densities(
                 f"{sum(p.numel() for p in models[name].parameters()):,} parameters"
             )
     console.print(shown)
-    _write("known-densities", out, rows, lambda path: plot(models, path))
+    _write("known-densities", folder, rows, lambda path: plot(models, path))
 
 
 @app.command()
@@ -102,26 +106,37 @@ def generalization(
     ],
     images: Count = 500,
     out: Out = None,
+    overwrite: Overwrite = False,
     device: Device = "cpu",
 ) -> None:
     """Do two models that saw different images agree on log p?"""
+    folder = _folder("generalization", out, overwrite)
     from mszoo.experiments.generalization import agreement, plot
 
     one, other = _load(first, device), _load(second, device)
     sets = {path: _images(path, one, images) for path in data}
-    rows, values = agreement(one, other, sets)
+    with errors.status("measuring"):
+        rows, values = agreement(one, other, sets)
     shown = table("images", "count", "first dB/dim", "second", "mean |difference|", "rms", "correlation", "losses")
     for row in rows:
         numbers = (row.first, row.second, row.absolute, row.rms, row.correlation)
         losses = f"{row.first_loss:.4f} {row.second_loss:.4f}"
         shown.add_row(plain(row.images), str(row.count), *(f"{v:.3f}" for v in numbers), losses)
     console.print(shown)
-    _write("generalization", out, rows, lambda path: plot(values, (first, second), path))
+    _write("generalization", folder, rows, lambda path: plot(values, (first, second), path))
 
 
 @app.command()
-def transformations(model: ModelName, data: Data, images: Count = 200, out: Out = None, device: Device = "cpu") -> None:
+def transformations(
+    model: ModelName,
+    data: Data,
+    images: Count = 200,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    device: Device = "cpu",
+) -> None:
     """How log p changes with contrast and brightness, and how it goes with sparsity."""
+    folder = _folder("transformations", out, overwrite)
     import torch
 
     from mszoo.experiments.images import decibels
@@ -129,8 +144,9 @@ def transformations(model: ModelName, data: Data, images: Count = 200, out: Out 
 
     loaded = _load(model, device)
     chosen = _images(data, loaded, images)
-    rows = changes(loaded, chosen)
-    sparse, values = [sparsity(x) for x in chosen], decibels(loaded, chosen)
+    with errors.status("measuring"):
+        rows = changes(loaded, chosen)
+        sparse, values = [sparsity(x) for x in chosen], decibels(loaded, chosen)
     shown = table("transformation", "amount", "mean dB/dim", "10%", "90%")
     for row in rows:
         shown.add_row(row.transformation, f"{row.amount:g}", f"{row.mean:.3f}", f"{row.low:.3f}", f"{row.high:.3f}")
@@ -138,7 +154,7 @@ def transformations(model: ModelName, data: Data, images: Count = 200, out: Out 
     if len(chosen) > 1:
         correlation = torch.corrcoef(torch.stack([torch.tensor(sparse), values]))[0, 1].item()
         console.print(f"correlation of log p with |c|_1^2 / (n |c|_2^2) of the Haar details: {correlation:+.3f}")
-    _write("transformations", out, rows, lambda path: plot(rows, sparse, values, path))
+    _write("transformations", folder, rows, lambda path: plot(rows, sparse, values, path))
 
 
 @app.command()
@@ -148,9 +164,11 @@ def dimensionality(
     images: Count = 8,
     draws: Annotated[int, typer.Option(min=1, help="Noises for each image and noise level (paper: 1,000).")] = 64,
     out: Out = None,
+    overwrite: Overwrite = False,
     device: Device = "cpu",
 ) -> None:
     """Effective dimensionality of images at each scale of noise, t from 1e-12 to 1e3."""
+    folder = _folder("dimensionality", out, overwrite)
     from mszoo.experiments.dimensionality import dimensionality as measure
     from mszoo.experiments.dimensionality import noise_variances, plot
 
@@ -165,7 +183,7 @@ def dimensionality(
         numbers = sum(fractions) / len(fractions), min(fractions), max(fractions)
         shown.add_row(f"{t:.0e}", *(f"{v:.4f}" for v in numbers))
     console.print(shown)
-    _write("dimensionality", out, rows, lambda path: plot(rows, path))
+    _write("dimensionality", folder, rows, lambda path: plot(rows, path))
 
 
 @app.command()
@@ -176,15 +194,18 @@ def denoisers(
     data: Data,
     images: Count = 200,
     out: Out = None,
+    overwrite: Overwrite = False,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
     """Output against input PSNR of several models, such as an energy and a score network of its size."""
+    folder = _folder("denoisers", out, overwrite)
     from mszoo.experiments.denoisers import INPUTS, denoised, plot
 
     loaded = {name: _load(name, device) for name in models}
     models = list(loaded)
-    rows = denoised(loaded, _images(data, next(iter(loaded.values())), images), seed=seed)
+    with errors.status("measuring"):
+        rows = denoised(loaded, _images(data, next(iter(loaded.values())), images), seed=seed)
     found = {(row.model, row.input): row.output for row in rows}
     shown = table("input dB", *models, *(f"{name} - {models[0]}" for name in models[1:]))
     for decibels in INPUTS:
@@ -192,18 +213,27 @@ def denoisers(
         gaps = [output - outputs[0] for output in outputs[1:]]
         shown.add_row(f"{decibels:g}", *(f"{v:.2f}" for v in outputs), *(f"{v:+.2f}" for v in gaps))
     console.print(shown)
-    _write("denoisers", out, rows, lambda path: plot(rows, path))
+    _write("denoisers", folder, rows, lambda path: plot(rows, path))
 
 
 @app.command()
-def histogram(model: ModelName, data: Data, images: Count = 1000, out: Out = None, device: Device = "cpu") -> None:
+def histogram(
+    model: ModelName,
+    data: Data,
+    images: Count = 1000,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    device: Device = "cpu",
+) -> None:
     """log p of images, and of what is none: constants, noise, shuffled pixels. A picture shows some of each."""
+    folder = _folder("histogram", out, overwrite, images=True)
     from mszoo.evaluation.plots import plot_histogram, plot_images
     from mszoo.experiments.histogram import measure, sheet, strangers, summary
 
     loaded = _load(model, device)
     chosen = _images(data, loaded, images)
-    measured = measure(loaded, {"images": chosen, **strangers(chosen)})
+    with errors.status("measuring"):
+        measured = measure(loaded, {"images": chosen, **strangers(chosen)})
     rows, values = summary(measured), {name: [value for value, _ in kind] for name, kind in measured.items()}
     shown = table("images", "count", "mean dB/dim", "median", "deviation", "least", "greatest")
     for row in rows:
@@ -211,7 +241,9 @@ def histogram(model: ModelName, data: Data, images: Count = 1000, out: Out = Non
         shown.add_row(row.images, str(row.count), *(f"{v:.3f}" for v in numbers))
     console.print(shown)
     pictures = sheet(measured)
-    _write("histogram", out, rows, lambda path: plot_histogram(values, path), lambda path: plot_images(pictures, path))
+    _write(
+        "histogram", folder, rows, lambda path: plot_histogram(values, path), lambda path: plot_images(pictures, path)
+    )
 
 
 def _load(name: str, device: str) -> Any:
@@ -227,10 +259,16 @@ def _images(path: str, model: Any, count: int) -> Any:
     return evenly(mszoo.create("dataset", "image_folder", model.channels, path=path), count, model)
 
 
-def _write(name: str, out: Path | None, rows: Sequence[Any], plot: _Draw, images: _Draw | None = None) -> None:
+def _folder(name: str, out: Path | None, overwrite: bool, images: bool = False) -> Path:
+    """Where the results go; those that are there already are not replaced unasked."""
+    folder = out or Path("experiments") / name
+    check_results([folder / f"{name}{end}" for end in (".csv", ".png", *["-images.png"] * images)], overwrite)
+    return folder
+
+
+def _write(name: str, folder: Path, rows: Sequence[Any], plot: _Draw, images: _Draw | None = None) -> None:
     from mszoo.evaluation import write_csv
 
-    folder = out or Path("experiments") / name
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(rows, folder / f"{name}.csv")
     plot(folder / f"{name}.png")

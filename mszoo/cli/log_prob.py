@@ -13,8 +13,9 @@ import typer
 from rich.progress import track
 
 from mszoo.cli.inputs import check_folder, check_images, check_model
-from mszoo.cli.options import Device
+from mszoo.cli.options import Device, Overwrite
 from mszoo.cli.output import console, errors, plain, print_error, table
+from mszoo.cli.targets import check_results
 from mszoo.errors import DataError, ImageSizeError, MszooError
 
 __all__ = ["log_prob"]
@@ -43,6 +44,7 @@ def log_prob(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a measurement into --out that was ended before its time.")
     ] = False,
+    overwrite: Overwrite = False,
     show: Annotated[int, typer.Option(min=1, help="How many of the least and of the most probable to show.")] = 8,
     maps: Annotated[
         bool, typer.Option("--maps", help="Draw where the images that are shown are improbable, into OUT/maps.")
@@ -61,6 +63,9 @@ def log_prob(
         raise MszooError("--resume goes on with what is in a folder: say which with --out FOLDER")
     if maps and out is None:
         raise MszooError("--maps draws pictures into a folder: say which with --out FOLDER")
+    if out is not None:
+        written = out / f"log-prob.{format.value}", out / "log-prob.png", out / "most-and-least.png"
+        check_results(written, overwrite or resume)
     there = [path for path in images if _is_there(path)]
     if not there:
         raise MszooError("no image could be measured")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -13,7 +13,7 @@ from mszoo.errors import DataError, MszooError
 from mszoo.files import check_plain
 from mszoo.pictures.listing import SUFFIXES, list_folder
 
-__all__ = ["Existing", "Job", "Plan", "check_source", "check_targets", "plan"]
+__all__ = ["Existing", "Job", "Plan", "check_results", "check_source", "check_targets", "plan"]
 
 
 class Existing(Enum):
@@ -146,6 +146,19 @@ def check_targets(sources: Sequence[Path], targets: Sequence[Path], existing: Ex
         if target.parent not in folders:
             _check_folder(target.parent)
             folders.add(target.parent)
+
+
+def check_results(results: Iterable[Path], overwrite: bool) -> None:
+    """Refuse to replace a table, a plot or a text that is there already, unless told to.
+
+    Raises:
+        MszooError: naming the first one.
+    """
+    for path in results:
+        if path.is_dir():
+            raise MszooError(f"{path} is a folder; name a file")
+        if os.path.lexists(path) and not overwrite:
+            raise MszooError(f"{path} exists: --overwrite replaces it")
 
 
 def _check_suffix(target: Path) -> None:

@@ -250,3 +250,49 @@ def test_results_that_cannot_be_kept_are_told_all_the_same(tmp_path, capsys):
     found = evaluate(denoiser(), mszoo.create("dataset", "photographs", 1, split="test"), sigmas=[0.1])
     keep(found, tmp_path / "gone")
     assert "are not kept in" in capsys.readouterr().err
+
+
+RESULTS = {
+    "card": (["card", "MODEL", "--out", "OUT/config.json"], "config.json"),
+    "demo": (["demo", "--model", "MODEL", "--out", "OUT/demo.png"], "demo.png"),
+    "evaluate": (["evaluate", "MODEL", "--data", "OUT", "--out", "OUT"], "psnr-noise.png"),
+    "filters": (
+        ["evaluate", "MODEL", "--data", "OUT", "--out", "OUT", "--pixel", "1,1"],
+        "filters-model.png",
+    ),
+    "log-prob": (["log-prob", "OUT", "--model", "MODEL", "--out", "OUT"], "log-prob.csv"),
+    **{
+        name: (["experiment", name, *given, "--out", "OUT"], f"{name}.png")
+        for name, given in {
+            "scale-mixture": [],
+            "known-densities": [],
+            "generalization": ["MODEL", "MODEL", "--data", "OUT"],
+            "transformations": ["MODEL", "--data", "OUT"],
+            "dimensionality": ["MODEL", "--data", "OUT"],
+            "denoisers": ["MODEL", "MODEL", "--data", "OUT"],
+            "histogram": ["MODEL", "--data", "OUT"],
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("verb", RESULTS)
+def test_no_table_plot_or_card_replaces_a_file_unasked(mszoo_command, tmp_path, verb):
+    words, name = RESULTS[verb]
+    model = tmp_path / "model"
+    denoiser().save_pretrained(model)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    words = [word.replace("MODEL", str(model)).replace("OUT", str(tmp_path / "out")) for word in words]
+    code, _, err = mszoo_command(*words)
+    assert code == 1
+    assert "--overwrite" in err
+    assert name in err
+    assert (tmp_path / "out" / name).read_text() == "mine"
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_a_card_replaces_a_file_when_told(mszoo_command, tmp_path):
+    (tmp_path / "card.md").write_text("mine")
+    assert mszoo_command("card", "photographs-haar-rf13", "--out", tmp_path / "card.md", "--overwrite")[0] == 0
+    assert (tmp_path / "card.md").read_text().startswith("---")

@@ -167,7 +167,7 @@ def card(folder: Path) -> Callable[[], object]:
     from mszoo.cli.card import card
 
     (folder / "card.md").write_text("mine\n")
-    return lambda: card("photographs-haar-rf13", out=folder / "card.md")
+    return lambda: card("photographs-haar-rf13", out=folder / "card.md", overwrite=True)
 
 
 def plugin(folder: Path) -> Callable[[], object]:
