@@ -20,6 +20,8 @@ def check_images(path: str | None) -> str | None:
         return None
     root = Path(path).expanduser()
     try:
+        if root.exists() and not (root.is_dir() or root.is_file()):
+            raise DataError(f"{path} is no plain file: a FIFO or a device has no end")
         there = root.is_dir() or root.is_file() or any(glob.iglob(str(root), recursive=True))
     except (OSError, ValueError):  # longer than a name may be, or with a NUL
         there = False

@@ -31,10 +31,12 @@ def train(
 ) -> None:
     """Train a recipe's model. For several processes: accelerate launch -m mszoo train RECIPE ..."""
     from mszoo.recipe import read_recipe
+
+    source = read_recipe(recipe, overrides or [])  # before torch is loaded: the name may be mistyped
+
     from mszoo.training import rehearse
     from mszoo.training import train as run
 
-    source = read_recipe(recipe, overrides or [])
     if dry_run:
         checked, model = rehearse(source)
         import yaml

@@ -7,11 +7,13 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pydantic
+import torch
 from torch import Tensor
 
 from mszoo.data.base import ImageDataset
-from mszoo.data.images import Grey, decode, to_unit
+from mszoo.data.images import Grey, count_pages, decode, to_unit
 from mszoo.errors import DataError
 from mszoo.pictures.listing import SUFFIXES, find_images, hidden
 from mszoo.registry import natural_order
@@ -19,6 +21,7 @@ from mszoo.registry import natural_order
 __all__ = ["ImageFolder"]
 
 _CACHE_BYTES = 512 * 2**20
+_PAGED = frozenset({".tif", ".tiff", ".gif", ".png", ".webp"})
 _LARGEST_MEMBER = 512 * 2**20  # bytes of an unpacked file of a zip file
 
 
@@ -26,7 +29,9 @@ class ImageFolder(ImageDataset):
     """All image files under a folder, in a zip file, or matching a glob, in natural order.
 
     Hidden files and folders are left out, linked folders are followed. Every file is opened once at the start; one that
-    cannot be read is named in a warning and skipped. Decoded images are kept in memory up to 512 MiB in all.
+    cannot be read is named in a warning and skipped; so are those named of which only the first page is taken, and
+    those of 16 bits that use less than a sixteenth of their range. Decoded images are kept in memory up to 512 MiB in
+    all.
 
     Args:
         channels: 1 or 3; files are converted.
@@ -62,11 +67,16 @@ class ImageFolder(ImageDataset):
         bad: list[str] = []
         good: list[str] = []
         self._sizes: list[tuple[int, int]] = []
+        paged, flat = [], []
         for i, name in enumerate(names):
             try:
                 image = self._store(len(good), self._decode(i))
                 self._sizes.append((image.shape[-2], image.shape[-1]))
                 good.append(name)
+                if not self._zipped and Path(name).suffix.lower() in _PAGED and count_pages(Path(name)) > 1:
+                    paged.append(name)
+                if image.dtype == torch.uint16 and 0 < np.ptp(image.numpy()) < 65535 // 16:
+                    flat.append(name)
             except DataError as error:
                 bad.append(str(error))
         self._names = good
@@ -74,6 +84,14 @@ class ImageFolder(ImageDataset):
             raise DataError("\n".join([f"{path}: no readable image ({', '.join(sorted(SUFFIXES))})", *bad[:5]]))
         for fault in bad:
             warnings.warn(f"skipped: {fault}", stacklevel=2)
+        if paged:
+            warnings.warn(f"of files with several pages or frames only the first is taken: {_few(paged)}", stacklevel=2)
+        if flat:
+            warnings.warn(
+                f"to the model these are nearly flat, they use less than a sixteenth of their 16 bits: {_few(flat)}; "
+                f"12-bit images are to be multiplied by 16",
+                stacklevel=2,
+            )
 
     def __len__(self) -> int:
         return len(self._names)
@@ -133,3 +151,8 @@ class ImageFolder(ImageDataset):
 
     def __getstate__(self) -> dict[str, object]:  # an open zip file does not travel to a worker process
         return {**self.__dict__, "_zip": None}
+
+
+def _few(names: list[str]) -> str:
+    """The first three, and how many more."""
+    return ", ".join(names[:3]) + (f", and {len(names) - 3} more" if len(names) > 3 else "")

@@ -19,6 +19,7 @@ from mszoo.pictures.writing import write_picture
 
 __all__ = [
     "Grey",
+    "count_pages",
     "contact_sheet",
     "decode",
     "encode",
@@ -30,6 +31,7 @@ __all__ = [
 
 # How colour becomes grey: Pillow's luma weights, or the mean of red, green and blue (paper A's).
 Grey = Literal["luma", "mean"]
+_SAMPLE_FORMAT = 339  # of a TIFF file: 2 of signed integers, 3 of floats
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -66,6 +68,8 @@ def decode(source: Path | bytes, name: str, channels: int | None = None, grey: G
         if isinstance(source, Path):
             check_plain(source)
         with opened(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+            if file.format == "TIFF" and {2, 3} & set(getattr(file, "tag_v2", {}).get(_SAMPLE_FORMAT, ())):
+                raise ValueError("its signed or floating-point values have no known range; save it with 8 or 16 bits")
             image = ImageOps.exif_transpose(file)
             image.load()
     if image.mode in _SIXTEEN_BIT:
@@ -84,6 +88,12 @@ def decode(source: Path | bytes, name: str, channels: int | None = None, grey: G
         mean = np.asarray(image.convert("RGB"), dtype=np.float64).mean(-1)
         return from_array(np.round(257 * mean).astype(np.uint16))
     return from_array(np.asarray(image.convert("L" if to_grey else "RGB")))
+
+
+def count_pages(path: Path) -> int:
+    """How many pages, or frames, an image file has, of which :func:`decode` reads the first."""
+    with reading(str(path)), opened(path) as file:
+        return 1 if file.format == "MPO" else getattr(file, "n_frames", 1)  # a camera's preview is no page
 
 
 def from_array(array: np.ndarray) -> Tensor:

@@ -30,6 +30,8 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
         ImageSizeError: another size.
     """
     picture = open_picture(path)
+    if picture.count > 1:
+        raise DataError(f"the mask {path} has {picture.count} pages; save the one that is meant")
     page = next(picture.read())
     values = page.stored.astype(np.float64)
     values = values.mean(-1) if values.ndim == 3 else values
@@ -47,7 +49,8 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
                 )
         return alpha > alpha.max() / 2
     if len(levels) == 1:
-        known = "all pixels are known" if levels[0] > 0 else "no pixel is known"
+        visible = levels[0] > 0 and (page.alpha is None or page.alpha.flat[0] > 0)
+        known = "all pixels are known" if visible else "no pixel is known"
         raise DataError(f"the mask {path} has one value: {known}, and there is nothing to solve")
     if len(levels) == 2:
         return values == levels[1]

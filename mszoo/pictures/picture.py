@@ -96,6 +96,7 @@ class Metadata:
         big: a TIFF file that may need the format for more than 4 GB.
         description: of a TIFF file; microscopes keep theirs there.
         loop: how often an animation is repeated, 0 for ever; None: a still.
+        lossless: a WebP image that was written without loss.
     """
 
     icc: bytes | None = None
@@ -105,6 +106,7 @@ class Metadata:
     big: bool = False
     description: str | None = None
     loop: int | None = None
+    lossless: bool = False
 
 
 @dataclass

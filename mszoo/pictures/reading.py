@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mszoo.errors import DataError, MszooError
 from mszoo.files import check_plain
 from mszoo.pictures.picture import Metadata, Page, Picture, Range
 
-__all__ = ["open_picture", "opened", "reading"]
+__all__ = ["as_stored", "open_picture", "opened", "reading"]
 
 _ORIENTATION = 0x0112
 # Tags that describe the picture; the others say how a TIFF file stores it.
@@ -24,8 +24,16 @@ _DESCRIPTIVE = {
     *(0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298, 0x8769, 0x8825),
     *range(0x9C9B, 0x9CA0),
 }
+_OTHER_COLOURS = ("CMYK", "LAB")  # whose profiles fit no RGB
 _DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _LIMIT = "MSZOO_MAX_PIXELS"
+_CONVERTED = {
+    **{mode: f"{mode} became RGB" for mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV")},
+    **{"1": "1 bit became 8", "RGBa": "premultiplied transparency became plain"},
+}
+_SRGB = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # white, red, green and blue, as PNG says them
+# Of a deep TIFF file, not kept: maker, model, date, artist, copyright, XMP, IPTC, EXIF; ImageJ's labels and overlays.
+_NOT_KEPT = (271, 272, 306, 315, 33432, 700, 33723, 34665, 50838, 50839)
 
 
 def open_picture(path: Path, scale: Range | None = None) -> Picture:
@@ -64,6 +72,10 @@ def reading(name: str) -> Iterator[None]:
             f"{name} has more pixels than the {_max_pixels():,} that are read; "
             f"if it is to be trusted, allow more: {_LIMIT}=1000000000"
         ) from None
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{name} cannot be read as an image: its format is not known, or its beginning damaged"
+        ) from None
     except Exception as error:  # decoders raise many kinds
         raise DataError(f"{name} cannot be read as an image: {error or type(error).__name__}") from None
 
@@ -100,27 +112,51 @@ def _open_with_pillow(path: Path) -> Picture:
             count = 1
         if image.format == "PPM" and image.mode == "RGB" and image.tile[0][0] == "ppm":
             notes.append("16 bits of a PPM file became 8 (PNG and TIFF keep them)")
-        if image.mode in ("1", "P", "PA", "CMYK", "YCbCr"):
-            notes.append({"1": "1 bit became 8", "CMYK": "CMYK became RGB"}.get(image.mode, f"{image.mode} became RGB"))
+        if image.mode in _CONVERTED:
+            notes.append(_CONVERTED[image.mode])
+        if image.mode in _OTHER_COLOURS and "icc_profile" in image.info:
+            notes.append("their colour profile not kept")
         if "xmp" in image.info:
             notes.append("XMP metadata not kept")
-        if "comment" in image.info or (image.format == "PNG" and _has_text(path)):
+        chunks = _chunks(path) if image.format == "PNG" else frozenset()
+        if "comment" in image.info or b"text" in chunks:
             notes.append("text and comments not kept")
+        if b"cICP" in chunks or not (chunks & {b"iCCP", b"sRGB"} or _is_srgb(image.info)):
+            notes.append("colours that are not sRGB, without a profile: what the file says of them is not kept")
         metadata = _metadata(image, count)
+        metadata.lossless = image.format == "WEBP" and _is_lossless(path)
     return Picture(str(path), count, lambda: _pages(path, count), None, metadata, notes)
 
 
-def _has_text(path: Path) -> bool:
-    """Whether a PNG file has text, before or after its pixels; XMP does not count."""
+def _is_srgb(info: dict[Any, Any]) -> bool:
+    """Whether a PNG file says nothing else of its gamma and primaries."""
+    gamma, primaries = info.get("gamma", 1 / 2.2), info.get("chromaticity", _SRGB)
+    return abs(gamma - 1 / 2.2) < 0.01 and np.allclose(primaries, _SRGB, atol=0.005)
+
+
+def _chunks(path: Path) -> frozenset[bytes]:
+    """Names of a PNG file's chunks, before and after its pixels; ``text`` of those with text, where XMP is none."""
+    found = set()
     with open(path, "rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:
             length, name = int.from_bytes(head[:4], "big"), head[4:]
             after = file.tell() + length + 4
+            found.add(name)
             if name in (b"tEXt", b"zTXt", b"iTXt") and file.read(17) != b"XML:com.adobe.xmp":
-                return True
+                found.add(b"text")
             file.seek(after)
-    return False
+    return frozenset(found)
+
+
+def _is_lossless(path: Path) -> bool:
+    """Whether the picture of a WebP file, a still, is coded without loss."""
+    with open(path, "rb") as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8 and head[:4] not in (b"VP8 ", b"VP8L", b"ANIM"):
+            length = int.from_bytes(head[4:], "little")
+            file.seek(length + length % 2, 1)
+        return head[:4] == b"VP8L"
 
 
 def _metadata(image: Image.Image, count: int) -> Metadata:
@@ -128,16 +164,21 @@ def _metadata(image: Image.Image, count: int) -> Metadata:
     theirs = image.getexif()
     for tag, value in theirs.items():
         if tag in _DESCRIPTIVE:
-            exif[tag] = theirs.get_ifd(tag) if tag in (0x8769, 0x8825) else value
+            exif[tag] = theirs.get_ifd(tag) if tag in (0x8769, 0x8825) else as_stored(value)
     if len(exif) and _ORIENTATION in theirs:
         exif[_ORIENTATION] = 1
     animated = count > 1 and image.format != "TIFF"
     return Metadata(
-        icc=info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None,
+        icc=info.get("icc_profile") if image.mode not in _OTHER_COLOURS else None,
         exif=exif.tobytes() if len(exif) else None,
         dpi=info["dpi"] if info.get("dpi", (1, 1)) != (1, 1) else None,  # Pillow says 1 of a file that does not say
         loop=int(info.get("loop", 1 if image.format == "GIF" else 0)) if animated else None,
     )
+
+
+def as_stored(value: Any) -> Any:
+    """A text of EXIF as bytes: Pillow reads them as Latin-1, and writes question marks for what is not ASCII (©)."""
+    return value.encode("latin-1", "replace") if isinstance(value, str) else value
 
 
 def _pages(path: Path, count: int) -> Iterator[Page]:
@@ -209,14 +250,24 @@ def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _deep(path: Path) -> bool:
-    """Whether a TIFF file has pages of more than 8 bits; Pillow reads only some of those."""
+    """Whether a TIFF file has pages of more than 8 bits, of which Pillow reads some.
+
+    Or of signed values, which Pillow takes for unsigned ones, or of channels that are no colours, which it leaves out.
+    """
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as file:
-            return any(page.bitspersample > 8 for page in _series(file)[:1])
-    except tifffile.TiffFileError:
+            first = _series(file)[0]
+            others = first.photometric in (0, 1, 2) and _extra(first) and 0 in (first.extrasamples or (0,))
+            return first.bitspersample > 8 or bool(others) or (first.dtype is not None and first.dtype.kind in "if")
+    except (tifffile.TiffFileError, IndexError):
         return False
+
+
+def _extra(page: Any) -> int:
+    """How many channels a page has beside grey or colours."""
+    return page.samplesperpixel - (3 if page.photometric == 2 else 1)
 
 
 def _series(file: Any) -> list[Any]:
@@ -236,8 +287,12 @@ def _open_tiff(path: Path) -> Picture:
             raise Image.DecompressionBombError
         if len(pages) < len(file.pages):
             notes.append("reduced copies left out")
-        if first.tags.get(34665):
-            notes.append("EXIF of a deep TIFF file not kept")
+        if any(number in first.tags for number in _NOT_KEPT):
+            notes.append("EXIF and XMP of a deep TIFF file not kept")
+        if any(page.description not in ("", first.description) for page in pages[1:]):
+            notes.append("descriptions of single pages not kept")
+        if 1 in first.extrasamples:
+            notes.append(_CONVERTED["RGBa"])
         tags = {
             name: first.tags[number].value for name, number in (("icc", 34675), ("text", 270)) if number in first.tags
         }
@@ -279,9 +334,15 @@ def _tiff_page(page: Any, array: np.ndarray) -> Page:
         array = (np.iinfo(array.dtype).max - array) if array.dtype.kind == "u" else array
     elif page.photometric not in (1, 2):
         raise ValueError(f"colours are stored as {page.photometric.name}; save it as grey or RGB")
-    colours = 3 if page.photometric == 2 else 1
     array = _upright(array, page.tags[274].value if 274 in page.tags else 1)
-    extra = page.samplesperpixel - colours
-    if extra > 1 or (extra and 0 in page.extrasamples) or extra < 0:
+    extra = _extra(page)
+    if extra > 1 or (extra and 0 in (page.extrasamples or (0,))) or extra < 0:
         raise ValueError(f"it has {page.samplesperpixel} channels; save them as pages of their own")
-    return Page(array[..., :colours], array[..., -1] if extra else None)
+    if not extra:
+        return Page(array)
+    colour, alpha = array[..., :-1], array[..., -1]
+    if page.extrasamples[0] == 1:  # colours are stored times their opacity
+        full = np.iinfo(array.dtype).max if array.dtype.kind in "ui" else 1
+        plain = colour * (full / np.maximum(alpha, 1e-30, dtype=np.float64))[..., None]
+        colour = Range(0, 1).to_stored(np.where(alpha[..., None] > 0, plain, 0), array.dtype)
+    return Page(colour, alpha)

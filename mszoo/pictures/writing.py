@@ -16,6 +16,7 @@ from PIL import Image
 from mszoo.errors import DataError, MszooError
 from mszoo.files import replace_file
 from mszoo.pictures.picture import Metadata, Page, Range
+from mszoo.pictures.reading import as_stored
 
 __all__ = ["QUALITY", "write_picture"]
 
@@ -97,6 +98,10 @@ def _write(
         lost["colour profile and EXIF" if about.icc and about.exif else "colour profile" if about.icc else "EXIF"] = (
             None
         )
+    if kind == "TIFF" and about.exif:
+        options["exif"] = exif = Image.Exif()
+        exif.load(about.exif)
+        exif.update({tag: as_stored(value) for tag, value in exif.items()})
     if about.dpi and kind in ("PNG", "JPEG", "TIFF", "BMP"):
         options["dpi"] = about.dpi
     if kind in ("JPEG", "WEBP"):
@@ -104,7 +109,7 @@ def _write(
     if kind == "JPEG":
         options["subsampling"] = 0
     if kind == "WEBP":
-        options["exact"] = True  # colours where it is transparent
+        options |= {"exact": True, "lossless": about.lossless}  # exact: colours where it is transparent
     if kind == "TIFF" and not about.exif:  # Pillow cannot compress a TIFF file that has an EXIF directory
         options["compression"] = "tiff_adobe_deflate"
     if kind == "GIF":
@@ -168,7 +173,7 @@ def _write_tiff(path: Path, pages: Iterator[Page], about: Metadata) -> None:
                 planarconfig="contig" if array.ndim == 3 or alpha is not None else None,
                 compression="zlib",
                 iccprofile=about.icc,
-                description=about.description if index == 0 else None,
+                description=about.description.encode() if about.description and index == 0 else None,
                 resolution=None if x is None else (x, y),
                 resolutionunit=unit,
                 metadata=None,

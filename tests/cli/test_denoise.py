@@ -88,14 +88,14 @@ def test_a_folder_of_forty_kinds_comes_back_as_it_was(mszoo_command, identity, t
                 np.testing.assert_allclose(b, a, rtol=1e-3 if a.dtype == np.float16 else 1e-6, atol=1e-7, err_msg=name)
             else:
                 np.testing.assert_array_equal(b, a, err_msg=name)
-    for name in ("deep-colour.tif", "stack.tif"):
+    for name in ("deep-colour.tif", "stack.tif", "micrometres.tif"):
         with tifffile.TiffFile(folder / name) as a, tifffile.TiffFile(out / name) as b:
             for tag in (34675, 270):
                 assert b.pages[0].tags.valueof(tag) == a.pages[0].tags.valueof(tag)
     for name in makers.keys() - PILLOW_CANNOT:
         with Image.open(folder / name) as a, Image.open(out / name) as b:
             assert a.format == b.format or (a.format, b.format) == ("MPO", "JPEG")
-            if a.mode != "CMYK":
+            if a.mode != "CMYK":  # its profile fits no RGB
                 assert b.info.get("icc_profile") == a.info.get("icc_profile"), name
             theirs, ours = a.getexif(), b.getexif()
             if 0x010F in theirs:
@@ -109,6 +109,24 @@ def test_a_folder_of_forty_kinds_comes_back_as_it_was(mszoo_command, identity, t
     for name, (_, note) in CONVERTED.items():
         assert note in lines[name], lines[name]
     assert Image.open(out / "camera.jpg").info["icc_profile"] == PROFILE
+
+
+def test_premultiplied_colours_look_the_same(mszoo_command, grey_identity, tmp_path):
+    CONVERTED["premultiplied.tif"][0](tmp_path / "a.tif")
+    assert mszoo_command("denoise", tmp_path / "a.tif", tmp_path / "b.tif", "--model", grey_identity)[0] == 0
+    a, b = (tifffile.imread(tmp_path / name).astype(float) for name in ("a.tif", "b.tif"))
+    np.testing.assert_array_equal(a[..., 3], b[..., 3])
+    assert abs(b[..., :3] * b[..., 3:] / 65535 - a[..., :3]).max() < 1
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif", "a.png"])
+def test_text_that_is_not_ascii_is_kept(mszoo_command, grey_identity, tmp_path, name):
+    about = Image.Exif()
+    about[0x8298] = "© Zoë".encode()
+    Image.new("L", (8, 8), 99).save(tmp_path / name, exif=about)
+    assert mszoo_command("denoise", tmp_path / name, tmp_path / f"b{name}", "--model", grey_identity)[0] == 0
+    before, after = (Image.open(tmp_path / n).getexif()[0x8298] for n in (name, f"b{name}"))
+    assert after == before
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -465,6 +483,7 @@ def mask_of(kind: str, path: Path) -> None:
         "nothing": np.zeros(SIZE, np.uint8),
         "labels": ramp % 3,
         "size": np.zeros((3, 4), np.uint8),
+        "clear": np.dstack([np.full(SIZE, 9, np.uint8), np.zeros(SIZE, np.uint8)]),
     }[kind]
     Image.fromarray(array).save(path)
 
@@ -488,6 +507,7 @@ def test_masks(mszoo_command, grey_identity, tmp_path, kind):
     [
         ("everything", "all pixels are known"),
         ("nothing", "no pixel is known"),
+        ("clear", "no pixel is known"),
         ("labels", "values up to 2 of 255"),
         ("size", "they must be the same"),
     ],

@@ -41,6 +41,9 @@ main()
         (["info", "nothing"], "no folder 'nothing'"),
         (["experiment", "histogram", "cifar10-grey-energy", "--data", "nowhere"], "nowhere"),
         (["experiment", "denoisers", "nothing", "--data", "file.png"], "no folder 'nothing'"),
+        (["evaluate", "photographs-haar-rf13", "--data", "/dev/null"], "no plain file"),
+        (["train", "smoke-denoisr"], "smoke-denoisr"),
+        (["train", "smoke-denoiser", "training.steps"], "training.steps"),
     ],
 )
 def test_a_mistake_is_told_before_torch_is_loaded(tmp_path: Path, words: list[str], message: str) -> None:

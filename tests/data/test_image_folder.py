@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -316,3 +317,30 @@ def test_names_with_superscripts_and_long_numbers() -> None:
     names = ["a", "a2", "a²", "a10", f"a1{'0' * 5000}", f"a2{'0' * 5000}", "b"]
     mixed = [names[k] for k in (6, 3, 5, 2, 0, 4, 1)]
     assert sorted(mixed, key=natural_order) == ["a", "a2", "a10", names[4], names[5], "a²", "b"]
+
+
+def test_of_several_pages_the_first_is_taken_and_told(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((6, 8), value, np.uint8)) for value in (10, 20)]
+    for name in ("a.tif", "b.gif", "c.webp"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    write(tmp_path / "d.png", 30)
+    with pytest.warns(UserWarning, match="only the first is taken") as told:
+        assert values(folder_of(tmp_path))[-1] == 30
+    (message,) = [str(one.message) for one in told]
+    assert all(name in message for name in ("a.tif", "b.gif", "c.webp"))
+    assert "d.png" not in message
+
+
+def test_a_twelve_bit_image_in_sixteen_bits_is_told_of(tmp_path: Path) -> None:
+    for name, high in (("dark.png", 400), ("fair.png", 60000)):
+        Image.fromarray(np.arange(48, dtype=np.uint16).reshape(6, 8) * (high // 48)).save(tmp_path / name)
+    with pytest.warns(UserWarning, match="nearly flat.*dark.png") as told:
+        folder_of(tmp_path)
+    assert "fair.png" not in str(told[0].message)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.float32])
+def test_values_of_unknown_range_are_no_images(tmp_path: Path, dtype: type) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.arange(48).reshape(6, 8).astype(dtype))
+    with pytest.raises(DataError, match=r"a\.tif.*range"):
+        folder_of(tmp_path)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 RANDOM = np.random.default_rng(0)
 SIZE = (9, 14)
@@ -59,6 +60,12 @@ def png16(array: np.ndarray, **about: Any) -> Callable[[Path], None]:
     return lambda path: write_picture(path, [Page(colour, alpha)], None, Metadata(**about)) and None
 
 
+def chunk(name: bytes, *numbers: int) -> PngInfo:
+    info = PngInfo()
+    info.add(name, b"".join(number.to_bytes(4, "big") for number in numbers))
+    return info
+
+
 SMOOTH = np.add.outer(np.arange(SIZE[0]), np.arange(SIZE[1])).astype(np.uint8) * 8
 
 # Name, and how the file is made. Those of EXACT come back with every stored value, the others as close as they can.
@@ -98,6 +105,8 @@ EXACT: dict[str, Callable[[Path], None]] = {
     "double.tif": tiff(RANDOM.random(SIZE)),
     "half.tif": tiff(RANDOM.random(SIZE).astype(np.float16)),
     "stack.tif": tiff(np.stack([words_of() for _ in range(5)]), photometric="minisblack", description="5 slices"),
+    "micrometres.tif": tiff(words_of(), description="<OME>µm</OME>".encode()),
+    "lossless.webp": pillow(bytes_of(4), lossless=True, exact=True, icc_profile=PROFILE),
     "stack-8.tif": frames(bytes_of(), bytes_of(), bytes_of()),
     "animation.png": frames(bytes_of(3), bytes_of(3), bytes_of(3)),
     "5²4.png": pillow(bytes_of()),
@@ -111,6 +120,23 @@ CONVERTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "palette.png": (pillow(bytes_of(3), "P"), "P became RGB"),
     "bilevel.png": (pillow(bytes_of(), "1"), "1 bit became 8"),
     "cmyk.jpg": (pillow(np.dstack([SMOOTH] * 3), "CMYK", quality=95), "CMYK became RGB"),
+    "cmyk-profile.jpg": (
+        pillow(np.dstack([SMOOTH] * 3), "CMYK", quality=95, icc_profile=PROFILE),
+        "CMYK became RGB; their colour profile not kept",
+    ),
+    "linear.png": (pillow(bytes_of(3), pnginfo=chunk(b"gAMA", 100_000)), "not sRGB, without a profile"),
+    "adobe.png": (
+        pillow(bytes_of(3), pnginfo=chunk(b"cHRM", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)),
+        "not sRGB, without a profile",
+    ),
+    "premultiplied.tif": (
+        tiff(
+            np.dstack([words_of(3, high=40000), words_of(high=20000) + 40000]),
+            photometric="rgb",
+            extrasamples=["assocalpha"],
+        ),
+        "premultiplied transparency became plain",
+    ),
     "camera.jpg": (pillow(SMOOTH, exif=exif(6), icc_profile=PROFILE, quality=95), ""),
     "lossy.webp": (pillow(np.dstack([SMOOTH] * 3), quality=95), ""),
     "animation.webp": (
@@ -121,6 +147,8 @@ CONVERTED: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "signed-32.tif": (tiff(RANDOM.integers(-500, 500, SIZE, dtype=np.int32)), "--range LOW:HIGH"),
+    "signed-8.tif": (tiff(RANDOM.integers(-100, 100, SIZE, dtype=np.int8)), "--range LOW:HIGH"),
+    "two-channels.tif": (tiff(bytes_of(2), photometric="minisblack", planarconfig="contig"), "2 channels"),
     "signed-16.tif": (tiff(RANDOM.integers(-500, 500, SIZE, dtype=np.int16)), "--range LOW:HIGH"),
     "unsigned-32.tif": (tiff(RANDOM.integers(0, 500, SIZE, dtype=np.uint32)), "--range LOW:HIGH"),
     "counts.tif": (tiff(1000 * RANDOM.random(SIZE, dtype=np.float32)), "--range LOW:HIGH"),
