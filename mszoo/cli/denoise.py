@@ -175,11 +175,13 @@ class _Work:
 
     def __call__(self, job: Job) -> str:
         from mszoo.pictures.reading import open_picture
-        from mszoo.pictures.writing import write_picture
+        from mszoo.pictures.writing import check_pages, write_picture
 
         for told in (self._noisy, self._found, self._chosen):
             told.clear()
         picture = open_picture(job.source, self.scale)
+        if picture.count > 1:
+            check_pages(job.target)
         job.target.parent.mkdir(parents=True, exist_ok=True)
         pages = self._pages(job, picture)
         lost = write_picture(job.target, pages, picture.scale, picture.metadata, self.quality)

@@ -13,67 +13,76 @@ from mszoo.cli.targets import Existing, check_source, check_targets
 from mszoo.errors import MszooError
 from mszoo.text import one_line
 
-__all__ = ["Opened", "ascending", "open_page", "proceed", "sampler", "schedule"]
+__all__ = ["Opened", "ascending", "open_pages", "proceed", "sampler", "schedule", "seed_of"]
 
 
 @dataclass
 class Opened:
-    """The first page of an image file.
+    """An image file with all of its pages.
 
     Attributes:
         picture: the file, a :class:`mszoo.pictures.picture.Picture`.
-        page: its first page.
-        scale: the stored values of black and white.
+        pages: of it.
+        scales: the stored values of black and white of each.
     """
 
     picture: Any
-    page: Any
-    scale: Any
+    pages: list[Any]
+    scales: list[Any]
 
-    def batch(self, channels: int, device: str) -> Any:
-        """(B, C, H, W) for a model of so many channels: a grey model takes each channel as an image of its own."""
+    def batches(self, channels: int, device: str) -> list[Any]:
+        """(B, C, H, W) for each page and a model of so many channels: a grey model takes each channel by itself."""
         import torch
 
-        x = torch.from_numpy(self.page.to_unit(self.scale)).to(device)
+        pages = [torch.from_numpy(p.to_unit(s)).to(device) for p, s in zip(self.pages, self.scales, strict=True)]
         if channels == 1:
-            return x[:, None]
-        return x.expand(channels if len(x) == 1 else -1, -1, -1)[None]
+            return [x[:, None] for x in pages]
+        return [x.expand(channels if len(x) == 1 else -1, -1, -1)[None] for x in pages]
 
-    def write(self, images: Any, path: Path, quality: int) -> list[str]:
-        """Write a batch of :meth:`batch` with the file's depth; returns what the format cannot hold."""
+    def write(self, batches: list[Any], path: Path, quality: int) -> list[str]:
+        """Write those of :meth:`batches` with the file's depth; returns what the format cannot hold."""
         from mszoo.pictures.writing import write_picture
 
-        x = images.flatten(0, 1)
-        colour = self.page.stored.ndim == 3
-        x = x if colour or len(x) == 1 else x.mean(0, keepdim=True)
-        page = self.page.with_unit(x.cpu().numpy(), self.scale)
-        return write_picture(path, [page], self.picture.scale, self.picture.metadata, quality)
+        pages = []
+        for page, scale, images in zip(self.pages, self.scales, batches, strict=True):
+            x = images.flatten(0, 1)
+            x = x if page.stored.ndim == 3 or len(x) == 1 else x.mean(0, keepdim=True)
+            pages.append(page.with_unit(x.cpu().numpy(), scale))
+        return write_picture(path, pages, self.picture.scale, self.picture.metadata, quality)
 
-    def written(self, path: Path, channels: int, device: str) -> Any:
-        """What :meth:`write` has written, as a batch: rounded, or compressed."""
+    def written(self, path: Path, channels: int, device: str) -> list[Any]:
+        """What :meth:`write` has written, as batches: rounded, or compressed."""
         from mszoo.pictures.reading import open_picture
 
-        page = next(open_picture(path).read())
-        scale = self.scale.in_type(self.page.stored.dtype, page.stored.dtype)
-        return Opened(self.picture, page, scale).batch(channels, device)
+        pages = list(open_picture(path).read())
+        given = zip(self.pages, self.scales, pages, strict=True)
+        scales = [scale.in_type(before.stored.dtype, after.stored.dtype) for before, scale, after in given]
+        return Opened(self.picture, pages, scales).batches(channels, device)
 
 
-def open_page(path: Path, limits: tuple[float, float] | None = None) -> Opened:
-    """The first page of an image file, with a warning if there are more.
+def open_pages(path: Path, out: Path, limits: tuple[float, float] | None = None) -> Opened:
+    """All pages of an image file.
 
-    ``limits`` are the stored values of black and white; None: those of the file's type.
+    Args:
+        path: the file.
+        out: where as many are to be written.
+        limits: the stored values of black and white; None: those of the file's type.
+
+    Raises:
+        DataError: no such file, or no image, or more pages than the format of ``out`` holds.
     """
     from mszoo.pictures.picture import Range
     from mszoo.pictures.reading import open_picture
+    from mszoo.pictures.writing import check_pages
 
     picture = open_picture(path, None if limits is None else Range(*limits))
-    page = next(picture.read())
-    scale = picture.range_of(page)
     if picture.count > 1:
-        print_error(f"{one_line(str(path))} has {picture.count} pages; only the first is taken", "[yellow]warning:[/]")
-    if warning := picture.uses_a_sliver(page, scale):
+        check_pages(out)
+    pages = list(picture.read())
+    scales = [picture.range_of(page) for page in pages]
+    if warning := picture.uses_a_sliver(pages[0], scales[0]):
         print_error(warning, "[yellow]warning:[/]")
-    return Opened(picture, page, scale)
+    return Opened(picture, pages, scales)
 
 
 def proceed(sources: list[Path], out: Path, overwrite: bool, skip: bool) -> bool:
@@ -86,6 +95,11 @@ def proceed(sources: list[Path], out: Path, overwrite: bool, skip: bool) -> bool
         print_error(f"{one_line(str(out))} is there already", "skipped:")
         return False
     return True
+
+
+def seed_of(page: int, seed: int) -> int:
+    """Each page draws its own: the first as a single image does."""
+    return (seed + page) % 2**63
 
 
 def schedule(base: Any, **given: float | None) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from mszoo.cli.drawing import ascending, open_page, proceed, schedule
+from mszoo.cli.drawing import ascending, open_pages, proceed, schedule, seed_of
 from mszoo.cli.options import (
     H0,
     Beta,
@@ -79,12 +80,14 @@ def solve(
     skip_existing: SkipExisting = False,
     device: Device = "cpu",
 ) -> None:
-    """Measure an image, and recover it from the measurement; prints how close that comes.
+    """Measure an image, or all pages of one, and recover it from the measurement; prints how close that comes.
 
     With --measured the image is the measurement, and what is written is the one that was measured.
     """
     if operator is Measurement.inpainting and mask is None:
         raise MszooError("inpainting needs --mask IMAGE, white where pixels are known")
+    if operator is not Measurement.inpainting and mask is not None:
+        raise MszooError(f"--mask is for --operator inpainting, not for {operator.value}")
     limits = None if values is None else value_range(values)
     if measured and operator in (Measurement.pixels, Measurement.projections):
         raise MszooError(
@@ -95,8 +98,10 @@ def solve(
     read = [image] if mask is None else [image, mask]
     if not proceed(read, out, overwrite, skip_existing):
         return
-    given = open_page(image, limits)
-    known = _known(mask, given.page.stored.shape[:2]) if operator is Measurement.inpainting and mask else None
+    given = open_pages(image, out, limits)
+    known = None
+    for size in {page.stored.shape[:2]: None for page in given.pages} if mask is not None else ():
+        known = _known(mask, size)
 
     import mszoo
     from mszoo.evaluation import psnr
@@ -106,28 +111,33 @@ def solve(
 
     stepping = schedule(SOLVE, beta=beta, h0=h0, sigma_end=sigma_end)
     loaded = fast(mszoo.load(model, device))
-    photo = given.batch(loaded.channels, device)
-    measuring = make_operator(operator, loaded, tuple(photo.shape[1:]), known, fraction, width, factor, seed)
-    m = photo if measured and operator is not Measurement.inpainting else measuring.forward(photo)
-    if noise and not measured:
-        m = add_noise(m, noise, seed, 0)
-    if measured and operator is Measurement.blur:
-        recover = partial(deblur, loaded, photo, width, SUPPOSED if noise is None else noise or None)
-    else:
-        recover = partial(loaded.solve, m, measuring, noise or None)
-    with ascending() as show:
-        found = recover(
-            mean_of=samples, generator=seed, schedule=stepping, on_step=lambda k, y, level: show(0, k, y, level)
-        )
+    starts, results = [], []
+    for page, photo in enumerate(given.batches(loaded.channels, device)):
+        measuring = make_operator(operator, loaded, tuple(photo.shape[1:]), known, fraction, width, factor, seed)
+        m = photo if measured and operator is not Measurement.inpainting else measuring.forward(photo)
+        if noise and not measured:
+            m = add_noise(m, noise, seed, page)
+        if measured and operator is Measurement.blur:
+            recover = partial(deblur, loaded, photo, width, SUPPOSED if noise is None else noise or None)
+        else:
+            recover = partial(loaded.solve, m, measuring, noise or None)
+        with ascending() as show:
+            found = recover(
+                mean_of=samples,
+                generator=seed_of(page, seed),
+                schedule=stepping,
+                on_step=lambda k, y, level: show(0, k, y, level),
+            )
+        results.append(found)
+        if not measured:
+            starts.append(psnr(measuring.pseudo_inverse(m), photo).mean().item())
     out.parent.mkdir(parents=True, exist_ok=True)
-    notes = [*given.picture.notes, *given.write(found, out, quality)]
-    line = one_line(str(out))
+    notes = [*given.picture.notes, *given.write(results, out, quality)]
+    line = one_line(str(out)) + f"  {len(results)} pages" * (len(results) > 1)
     if not measured:
-        start, end = (
-            psnr(x, photo).mean().item()
-            for x in (measuring.pseudo_inverse(m), given.written(out, loaded.channels, device))
-        )
-        line += f"  {start:.2f} dB (pseudo-inverse) -> {end:.2f} dB"
+        written = given.written(out, loaded.channels, device), given.batches(loaded.channels, device)
+        end = fmean(psnr(x, photo).mean().item() for x, photo in zip(*written, strict=True))
+        line += f"  {fmean(starts):.2f} dB (pseudo-inverse) -> {end:.2f} dB"
     console.print(escape(line + f"  ({'; '.join(notes)})" * bool(notes)), soft_wrap=True)
 
 

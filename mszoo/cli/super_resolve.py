@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from mszoo.cli.drawing import ascending, open_page, proceed, sampler
+from mszoo.cli.drawing import ascending, open_pages, proceed, sampler, seed_of
 from mszoo.cli.options import (
     H0,
     Beta,
@@ -49,11 +49,11 @@ def super_resolve(
     skip_existing: SkipExisting = False,
     device: Device = "cpu",
 ) -> None:
-    """Enlarge an image: its details are drawn from the model."""
+    """Enlarge an image, or all pages of one: its details are drawn from the model."""
     limits = None if values is None else value_range(values)
     if not proceed([image], out, overwrite, skip_existing):
         return
-    small = open_page(image, limits)
+    small = open_pages(image, out, limits)
 
     import mszoo
     from mszoo.inference import fast
@@ -61,11 +61,17 @@ def super_resolve(
 
     loaded = fast(mszoo.load(model, device))
     drawn = sampler(sampler_name, loaded.blind, steps=steps, beta=beta, h0=h0, sigma_end=sigma_end)
-    low = small.batch(loaded.channels, device)
     with ascending() as show:
-        large = enlarge(loaded, low, factor, mean_of=samples, sampler=drawn, generator=seed, on_step=show)
-    notes = [*small.picture.notes, *["transparency not kept"] * (small.page.alpha is not None)]
-    small.page.alpha = None  # of another size
+        large = [
+            enlarge(loaded, low, factor, mean_of=samples, sampler=drawn, generator=seed_of(k, seed), on_step=show)
+            for k, low in enumerate(small.batches(loaded.channels, device))
+        ]
+    notes = [*small.picture.notes, *["transparency not kept"] * any(page.alpha is not None for page in small.pages)]
+    for page in small.pages:
+        page.alpha = None  # of another size
     out.parent.mkdir(parents=True, exist_ok=True)
     notes += [*small.write(large, out, quality), *filter(None, [drawn.report()])]
-    console.print(escape(f"wrote {one_line(str(out))}" + f"  ({'; '.join(notes)})" * bool(notes)), soft_wrap=True)
+    pages = f", {len(large)} pages" * (len(large) > 1)
+    console.print(
+        escape(f"wrote {one_line(str(out))}{pages}" + f"  ({'; '.join(notes)})" * bool(notes)), soft_wrap=True
+    )

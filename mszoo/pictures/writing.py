@@ -18,7 +18,7 @@ from mszoo.files import replace_file
 from mszoo.pictures.picture import Metadata, Page, Range
 from mszoo.pictures.reading import as_stored
 
-__all__ = ["QUALITY", "write_picture"]
+__all__ = ["QUALITY", "check_pages", "write_picture"]
 
 QUALITY = 95  # of JPEG and WebP, of 100; Pillow's own 75 costs 5 dB
 _FORMATS = {
@@ -27,6 +27,13 @@ _FORMATS = {
 }
 _ALPHA = ("PNG", "TIFF", "WEBP", "GIF")
 _ANIMATED = ("PNG", "WEBP", "GIF")
+_SEVERAL = ("TIFF", *_ANIMATED)
+
+
+def check_pages(path: Path) -> None:
+    """Raise :class:`DataError` if the format of a file's suffix holds one page alone."""
+    if _FORMATS.get(path.suffix.lower()) not in _SEVERAL:
+        raise DataError(f"cannot write {path}: {path.suffix} holds one image; write a TIFF, PNG, WebP or GIF file")
 
 
 def write_picture(
@@ -81,7 +88,7 @@ def _write(
         return _write_tiff(path, itertools.chain([first], pages), about)
     second = next(pages, None)
     still = second is None
-    if not still and kind != "TIFF" and kind not in _ANIMATED:
+    if not still and kind not in _SEVERAL:
         raise ValueError(f"a {kind} file holds one image; write a TIFF, PNG, WebP or GIF file")
     if kind == "PNG" and still and first.stored.dtype == np.uint16:
         path.write_bytes(_png(first, about))

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from mszoo.data.images import read_image
@@ -49,6 +50,35 @@ def test_solve(mszoo_command, grey_model, tmp_path, operator, channels):
     assert code == 0, err
     assert "dB (pseudo-inverse) -> " in out
     assert read_image(tmp_path / "y.png", "y").shape == (channels, *size)
+
+
+def stack(path):
+    """Three pages of 16 bits, the last of another size; the first one's own file beside it."""
+    sizes = [(16, 16), (16, 16), (16, 8)]
+    pages = [np.random.default_rng(k).integers(0, 65536, size, dtype=np.uint16) for k, size in enumerate(sizes)]
+    with tifffile.TiffWriter(path) as file:
+        for page in pages:
+            file.write(page, metadata=None, photometric="minisblack")
+    return pages
+
+
+@pytest.mark.parametrize(
+    ("words", "factor"), [(("super-resolve", "--factor", 2), 2), (("solve", "--operator", "random-pixels"), 1)]
+)
+def test_all_pages_of_a_stack(mszoo_command, grey_model, tmp_path, words, factor):
+    pages = stack(tmp_path / "in.tif")
+    tifffile.imwrite(tmp_path / "first.tif", pages[0], metadata=None)
+    verb, *more = words
+    for name in ("in", "first"):
+        target = tmp_path / f"{name}-out.tif"
+        code, said, err = mszoo_command(verb, tmp_path / f"{name}.tif", target, "--model", grey_model, *QUICK, *more)
+        assert code == 0, err
+        assert ("3 pages" in said) == (name == "in")
+    with tifffile.TiffFile(tmp_path / "in-out.tif") as file:
+        found = [page.asarray() for page in file.pages]
+    assert [page.shape for page in found] == [(factor * p.shape[0], factor * p.shape[1]) for p in pages]
+    assert {page.dtype for page in found} == {np.dtype(np.uint16)}
+    np.testing.assert_array_equal(found[0], tifffile.imread(tmp_path / "first-out.tif"))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +127,10 @@ def test_solve_finds_the_noise_of_a_blurred_photograph(mszoo_command, grey_model
         (["super-resolve", "none.png", "y.png"], "no such file: none.png"),
         (["solve", "x.png", "y.png", "--operator", "blurr"], "'blur'"),
         (["solve", "x.png", "y.png", "--operator", "inpainting"], "--mask"),
+        (["solve", "x.png", "y.png", "--operator", "blur", "--mask", "x.png"], "--mask is for --operator inpainting"),
+        (["solve", "x.png", "y.png", "--operator", "inpainting", "--mask", "stack.tif"], "has 3 pages"),
+        (["solve", "stack.tif", "y.jpg"], "holds one image"),
+        (["super-resolve", "stack.tif", "y.jpg"], "holds one image"),
         (["solve", "x.png", "y.png", "--operator", "inpainting", "--mask", "odd.png"], "must be the same"),
         (["solve", "x.png", "y.png", "--fraction", "0"], "fraction: must be in (0, 1]"),
         (["solve", "odd.png", "y.png", "--operator", "super-resolution"], "nearest sizes that work"),
@@ -107,6 +141,7 @@ def test_refusals(mszoo_command, grey_model, tmp_path, monkeypatch, words, expec
     monkeypatch.chdir(tmp_path)
     save_image(tmp_path / "x.png", 16, 16)
     save_image(tmp_path / "odd.png", 15, 16)
+    stack(tmp_path / "stack.tif")
     before = sorted(tmp_path.iterdir())
     code, out, err = mszoo_command(*words, "--model", grey_model)
     assert code in (1, 2)
