@@ -25,6 +25,8 @@ def check_images(x: Tensor, channels: int) -> None:
         raise ImageSizeError(f"{taken}, got an empty batch, {tuple(x.shape)}")
     if not x.is_floating_point():
         raise ImageSizeError(f"images are floating-point tensors in [0, 1], got {x.dtype}; divide by 255?")
+    if x.layout is not torch.strided:
+        raise ImageSizeError(f"{taken}, got a tensor of {x.layout}; x.to_dense() makes one")
 
 
 def noise_levels(name: str, value: float | Tensor, y: Tensor, positive: str | None = None) -> Tensor:
@@ -44,7 +46,10 @@ def noise_levels(name: str, value: float | Tensor, y: Tensor, positive: str | No
         return OptionsError(name, [((), text)])
 
     try:
-        values = torch.as_tensor(value, device=y.device).to(y.dtype).reshape(-1)
+        values = torch.as_tensor(value, device=y.device)
+        if values.is_complex():
+            raise TypeError
+        values = values.to(y.dtype).reshape(-1)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         raise refuse(f"should be one number, or one for each image, got {value!r}") from None
     if values.numel() not in (1, len(y)):

@@ -89,16 +89,17 @@ class TrainingError(MszooError):
     """A training run that cannot start or go on."""
 
 
-def suggest(name: str, known: Iterable[str], how_many: int = 3) -> str:
+def suggest(name: str, known: Iterable[str], how_many: int = 3, before: str = "") -> str:
     """``"; did you mean 'a' or 'b'?"``, or an empty string when nothing is close.
 
     Args:
         name: what was asked for.
         known: the names that there are.
         how_many: the most that are suggested.
+        before: what stands before each of them, such as the folder that they are in.
     """
     close = difflib.get_close_matches(name, list(known), n=how_many, cutoff=0.5)
-    return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+    return f"; did you mean {' or '.join(repr(before + c) for c in close)}?" if close else ""
 
 
 def key_path(path: tuple[str | int, ...]) -> list[str]:

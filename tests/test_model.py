@@ -422,7 +422,7 @@ def test_a_lost_folder_is_called_a_lost_folder(
     with pytest.raises(CheckpointError, match=f"^there is no folder '{name}'") as caught:
         mszoo.load(name)
     if "runs" in str(name):
-        assert "mine2" in str(caught.value)
+        assert "did you mean 'runs/mine2'" in str(caught.value)
 
 
 @pytest.mark.parametrize("count", [0, 3])

@@ -64,13 +64,16 @@ def check_size(height: int, width: int, levels: int) -> None:
     check_multiple(height, width, 2**levels, f"cannot be split {levels} times by 2")
 
 
-def check_multiple(height: int, width: int, unit: int, fault: str = "does not fit this model") -> None:
+def check_multiple(
+    height: int, width: int, unit: int, fault: str = "does not fit this model", advice: str | None = None
+) -> None:
     """Raise :class:`ImageSizeError`, naming the nearest sizes that work, unless ``unit`` divides both sides.
 
     Args:
         height, width: of an image, in pixels.
         unit: what both must be multiples of.
         fault: what the message says of an image that is not.
+        advice: what it says of the way out; None: to crop or pad it.
     """
     if height < 1 or width < 1:
         raise ImageSizeError(f"an image of {height}x{width} pixels is empty")
@@ -78,9 +81,11 @@ def check_multiple(height: int, width: int, unit: int, fault: str = "does not fi
         down = [max(unit, s // unit * unit) for s in (height, width)]
         up = [-(-s // unit) * unit for s in (height, width)]
         sizes = " or ".join(dict.fromkeys(f"{h}x{w}" for h, w in (down, up)))
+        if advice is None:
+            advice = f"; crop it, or pad it with mszoo.bases.pad_to_multiple(x, {unit}) (denoise: pad=True)"
         raise ImageSizeError(
             f"an image of {height}x{width} pixels {fault}: both sides must be multiples of {unit}; the nearest sizes "
-            f"that work are {sizes}; crop it, or pad it with mszoo.bases.pad_to_multiple(x, {unit}) (denoise: pad=True)"
+            f"that work are {sizes}{advice}"
         )
 
 

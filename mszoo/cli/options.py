@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated
 
 import typer
@@ -103,11 +104,10 @@ def photon_noise(text: str) -> tuple[float, float]:
 
 def sides(text: str) -> tuple[int, int]:
     """``160``, or ``128x192``; no image larger than what is read again."""
-    try:
-        first, _, second = text.lower().partition("x")
-        height, width = int(first), int(second or first)
-    except ValueError:
-        raise MszooError(f"--size: {text[:40]!r} is no size; write 160, or 128x192") from None
+    if not re.fullmatch("[0-9]{1,9}([xX][0-9]{1,9})?", text):
+        raise MszooError(f"--size: {text[:40]!r} is no size; write 160, or 128x192")
+    first, _, second = text.lower().partition("x")
+    height, width = int(first), int(second or first)
     if min(height, width) < 1:
         raise MszooError(f"--size: {text[:40]!r} has no pixels; write 160, or 128x192")
     if height * width > _MOST_PIXELS:

@@ -67,7 +67,7 @@ def sample(
     from mszoo.inference.sampling import sample as draw
 
     loaded = fast(mszoo.load(model, device))
-    check_multiple(*height_width, loaded.unit)
+    check_multiple(*height_width, loaded.unit, advice="; give one with --size")
     finest = {"beta": beta, "h0": h0, "sigma_end": sigma_end}
     coarsest = {"beta": coarse_beta, "h0": coarse_h0, "sigma_end": coarse_sigma_end}
     detail, coarse = (sampler(sampler_name, loaded.blind, steps=steps, **given) for given in (finest, coarsest))

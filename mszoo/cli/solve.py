@@ -100,8 +100,9 @@ def solve(
         return
     given = open_pages(image, out, limits)
     known = None
-    for size in {page.stored.shape[:2]: None for page in given.pages} if mask is not None else ():
-        known = _known(mask, size)
+    if mask is not None:
+        for size in {page.stored.shape[:2]: None for page in given.pages}:  # one mask fits pages of one size
+            known = _known(mask, size)
 
     import mszoo
     from mszoo.evaluation import psnr

@@ -117,6 +117,7 @@ class AnchoredEnergy(EnergyHead):
 
     def energy_map(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy_map`. A coefficient of a band counts alike at all places that it stands for."""
+        self.require(t, y)
         v = self.variance()
         wide = torch.promote_types(y.dtype, torch.float32)
         with no_autocast(y):

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.amp.autocast_mode import is_autocast_available
 
 from mszoo.conditioners.base import Conditioner
-from mszoo.errors import IncompatiblePartsError, UnsupportedError
+from mszoo.errors import IncompatiblePartsError, OptionsError, UnsupportedError
 from mszoo.registry import Part
 
 __all__ = ["EnergyHead", "Head", "no_autocast", "per_image"]
@@ -96,13 +96,31 @@ class Head(nn.Module, ABC):
             UnsupportedError: no t, for a head that is not blind.
         """
         if not self.blind:
-            self.require(t)
+            self.require(t, y)
         return self.estimate(y, t, cond)
 
-    def require(self, t: Tensor | None) -> None:
-        """Raise :class:`UnsupportedError` where a noise level is needed and none is given."""
+    def require(self, t: Tensor | None, y: Tensor | None = None) -> None:
+        """Check that there are noise levels, one for each image; their values are looked at by the model, not here.
+
+        Args:
+            t: noise variance (B,), floating-point.
+            y: the coefficients (B, C, H, W); None: any number of them.
+
+        Raises:
+            UnsupportedError: no t.
+            OptionsError: no such tensor.
+        """
+        name = type(self).__name__
         if t is None:
-            raise UnsupportedError(f"{type(self).__name__} is not blind: give the noise level (sigma, or t)")
+            raise UnsupportedError(f"{name} is not blind: give the noise level (sigma, or t)")
+        count = "one for each image" if y is None else f"({len(y)},)"
+        if not isinstance(t, Tensor):
+            given = type(t).__name__
+        elif not t.is_floating_point() or t.ndim != 1 or (y is not None and len(t) != len(y)):
+            given = f"{tuple(t.shape)} of {t.dtype}"
+        else:
+            return
+        raise OptionsError(name, [(("t",), f"should be a floating-point tensor of variances, {count}, got {given}")])
 
     @abstractmethod
     def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:
@@ -110,7 +128,7 @@ class Head(nn.Module, ABC):
 
     def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """Gradient of log p(y | cond, t) in y, by Miyasawa's formula; t > 0. The shape of y."""
-        self.require(t)
+        self.require(t, y)
         return (self.denoise(y, t, cond) - y) / per_image(t, y)
 
 
@@ -161,18 +179,18 @@ class EnergyHead(Head):
 
     def derivatives(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score (the shape of y) and time score (B,), in one backward pass."""
-        self.require(t)
+        self.require(t, y)
         gradients = torch.func.grad(self._total_energy, argnums=(0, 1))(y, t, cond)
         return -gradients[0], -gradients[1]
 
     def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """Gradient of log p(y | cond, t) in y, the shape of y; t >= 0."""
-        self.require(t)
+        self.require(t, y)
         return -torch.func.grad(self._total_energy)(y, t, cond)
 
     def time_score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """Derivative of log p(y | cond, t) in t, (B,); t >= 0."""
-        self.require(t)
+        self.require(t, y)
         return -torch.func.grad(self._total_energy, argnums=1)(y, t, cond)
 
     def estimate(self, y: Tensor, t: Tensor | None, cond: Tensor | None) -> Tensor:

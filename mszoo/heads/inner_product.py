@@ -32,6 +32,7 @@ class InnerProductEnergy(EnergyHead):
 
     def energy_map(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy_map`."""
+        self.require(t, y)
         wide = torch.promote_types(y.dtype, torch.float32)
         output = self.conditioner(y, t, cond)
         with no_autocast(y):

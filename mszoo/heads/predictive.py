@@ -100,6 +100,7 @@ class PredictiveEnergy(EnergyHead):
 
     def energy_map(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy_map`."""
+        self.require(t, y)
         self.conditioner.join(y, cond)  # raises where the condition does not fit
         wide = torch.promote_types(y.dtype, torch.float32)
         with no_autocast(y):

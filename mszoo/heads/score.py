@@ -21,5 +21,5 @@ class Score(Head):
 
     def score(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`Head.score`; t >= 0."""
-        self.require(t)
+        self.require(t, y)
         return -self.conditioner(y, t, cond).to(y.dtype)

@@ -19,6 +19,7 @@ class SquaredNormEnergy(EnergyHead):
 
     def energy_map(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy_map`."""
+        self.require(t, y)
         output = self.conditioner(y, t, cond)
         with no_autocast(y):
             return output.to(torch.promote_types(y.dtype, torch.float32)).square().sum(1) / 2

@@ -33,12 +33,13 @@ def find(name: str | Path, revision: str | None = None) -> Path:
             raise CheckpointError(f"{text!r} is on this machine; revision={revision!r} is for models of the Hub")
         return local
     if isinstance(name, Path):
-        raise CheckpointError(f"there is no folder {text!r}{suggest(folder.name, _beside(folder))}")
+        raise CheckpointError(f"there is no folder {text!r}{_near(folder)}")
     found = _on_hub(text, revision)
     if found is None:
+        near = _near(folder) if len(folder.parts) > 1 else suggest(text, [*packaged, *pins()])
         raise CheckpointError(
-            f"no packaged model and no folder {text!r}{suggest(text, [*packaged, *pins()])}; `mszoo models` lists the "
-            f"packaged ones; a model of the Hub is called owner/name"
+            f"no packaged model and no folder {text!r}{near}; `mszoo models` lists the packaged ones; a model of the "
+            f"Hub is called owner/name"
         )
     from mszoo.hub.pulling import fetch  # the Hub's client takes a while to import
 
@@ -49,16 +50,17 @@ def find(name: str | Path, revision: str | None = None) -> Path:
     except HubError as error:
         if text.startswith("hf-hub:") or text in pins():
             raise
-        near = suggest(folder.name, _beside(folder))
+        near = _near(folder)
         raise type(error)(f"there is no folder {text!r} here, and as a model of the Hub: {error}{near}") from error
 
 
-def _beside(folder: Path) -> list[str]:
-    """Names of the folders where this one would be."""
+def _near(folder: Path) -> str:
+    """The advice to take a folder of nearly this name, beside where this one would be."""
     try:
-        return [path.name for path in folder.parent.iterdir() if path.is_dir()]
+        names = [path.name for path in folder.parent.iterdir() if path.is_dir()]
     except (OSError, ValueError):
-        return []
+        return ""
+    return suggest(folder.name, names, before=f"{folder.parent}/" if len(folder.parts) > 1 else "")
 
 
 def _is_folder(path: Path) -> bool:

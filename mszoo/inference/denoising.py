@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from mszoo.errors import ImageSizeError
+from mszoo.errors import ImageSizeError, OptionsError
 from mszoo.inference.arguments import check_whole, without_derivative
 from mszoo.inference.noise_level import estimate_sigma
 from mszoo.inference.tiling import tiles
@@ -26,12 +27,17 @@ def add_noise(x: Tensor, sigma: float, seed: int, index: int) -> Tensor:
         sigma: standard deviation of the noise.
         seed, index: two whole numbers, on which alone the noise depends.
 
+    Raises:
+        OptionsError: a sigma that is negative, not finite, or no number.
+
     Example:
         >>> import torch
         >>> y = add_noise(torch.full((1, 1, 64, 64), 0.5), 0.1, seed=0, index=3)
         >>> round(y.std().item(), 1)
         0.1
     """
+    if not isinstance(sigma, (int, float)) or not 0 <= sigma < math.inf:
+        raise OptionsError("add_noise", [(("sigma",), f"should be a finite number, 0 or more, got {sigma!r}")])
     noise = torch.randn(x.shape, generator=keyed_generator(seed, index), dtype=torch.float32)
     return x + sigma * noise.to(x)
 

@@ -137,7 +137,8 @@ def _each_scale(
     model: MultiScaleModel, x: Tensor, question: Callable[[EnergyHead, Tensor, Tensor, Tensor | None], Tensor]
 ) -> list[Tensor]:
     """What is asked of every scale's energy at t = 0, finest first, in float32 or wider."""
-    wide, x = torch.promote_types(x.dtype, torch.float32), model.prepare(x)
+    given, x = x, model.prepare(x)
+    wide = torch.promote_types(given.dtype, torch.float32)
     normalize(model, (x.shape[-2], x.shape[-1]))  # a model without a density says so
     zero = torch.zeros(len(x), dtype=x.dtype, device=x.device)
     scales = zip(model.scales, model.decompose(x), strict=True)

@@ -18,6 +18,7 @@ from torch import Tensor
 from mszoo.bases import Basis, check_size
 from mszoo.errors import ImageSizeError, OptionsError, UnsupportedError
 from mszoo.heads.base import per_image
+from mszoo.inference.arguments import check_whole
 from mszoo.randomness import keyed_generator, normal
 
 __all__ = ["Blur", "Inpainting", "Operator", "RandomProjections", "SuperResolution", "closest", "verify"]
@@ -71,8 +72,9 @@ class Inpainting(Operator):
     """
 
     def __init__(self, mask: Tensor) -> None:
-        if mask.ndim not in (2, 3) or not mask.numel():
-            raise ImageSizeError(f"a mask is (H, W) or (C, H, W), got {tuple(mask.shape)}")
+        if not isinstance(mask, Tensor) or mask.ndim not in (2, 3) or not mask.numel():
+            given = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+            raise ImageSizeError(f"a mask is a tensor (H, W) or (C, H, W), got {given}")
         self.mask = mask.bool()
 
     @classmethod
@@ -155,6 +157,7 @@ class Blur(Operator):
     def __init__(self, kernel: Tensor, size: tuple[int, int], tolerance: float = 0.05) -> None:
         if kernel.ndim != 2 or not bool(kernel.isfinite().all()) or not bool(kernel.any()):
             raise OptionsError("Blur", [(("kernel",), "should be (h, w), of finite numbers that are not all 0")])
+        _check_sides(size)
         if kernel.shape[0] > size[0] or kernel.shape[1] > size[1]:
             raise ImageSizeError(f"a kernel of {tuple(kernel.shape)} does not fit images of {size}")
         padded = torch.zeros(size, dtype=torch.float64)
@@ -174,10 +177,11 @@ class Blur(Operator):
             size: (H, W) of the images.
             tolerance: see :class:`Blur`.
         """
-        if not 0 < width < math.inf:
+        if not isinstance(width, (int, float)) or not 0 < width < math.inf:
             raise OptionsError(
-                "Blur.gaussian", [(("width",), f"should be more than 0 pixels, and finite, got {width}")]
+                "Blur.gaussian", [(("width",), f"should be more than 0 pixels, and finite, got {width!r}")]
             )
+        _check_sides(size)
         reach = min(math.ceil(4 * width), (min(size) - 1) // 2)
         line = torch.exp(-torch.arange(-reach, reach + 1, dtype=torch.float64).square() / (2 * width**2))
         kernel = torch.outer(line, line)
@@ -331,9 +335,16 @@ def _check_shape(x: Tensor, shape: Sequence[int], what: str) -> None:
         raise ImageSizeError(f"this operator takes {what} of shape ({taken}), got {tuple(x.shape)}")
 
 
+def _check_sides(size: object) -> None:
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise OptionsError("Blur", [(("size",), f"should be (height, width), got {size!r}")])
+    check_whole("Blur", size=size[0])
+    check_whole("Blur", size=size[1])
+
+
 def _count(fraction: float, total: int) -> int:
-    if not 0 < fraction <= 1:
-        raise OptionsError("fraction", [((), f"must be in (0, 1], got {fraction}")])
+    if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
+        raise OptionsError("fraction", [((), f"must be in (0, 1], got {fraction!r}")])
     return max(1, round(fraction * total))
 
 

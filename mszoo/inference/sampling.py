@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mszoo.bases import check_multiple
-from mszoo.errors import UnsupportedError
+from mszoo.errors import OptionsError, UnsupportedError
 from mszoo.heads import Head
 from mszoo.heads.base import per_image
 from mszoo.inference.arguments import check_whole, without_derivative
@@ -22,6 +22,7 @@ __all__ = ["downsample", "sample", "super_resolve"]
 
 # Noise levels that drawing begins at, in local means: what hides details, and what blind denoisers are trained with.
 _DETAIL, _BLIND = 3.0, 1.0
+_MOST_PIXELS = 2**30  # of all images together
 
 OnScale = Callable[[int, int, Tensor, Tensor], None]
 
@@ -62,7 +63,7 @@ def sample(
 
     Raises:
         ImageSizeError: a size that is no multiple of ``model.unit``.
-        OptionsError: ``count`` or a side below 1, or an impossible sampler.
+        OptionsError: ``count`` or a side below 1, more than 2^30 pixels in all, or an impossible sampler.
         UnsupportedError: a sampler that needs what a head lacks, such as an energy.
 
     Example:
@@ -72,10 +73,13 @@ def sample(
         >>> sample(model, 2, size=(16, 32), generator=0, coarse=fast_steps, detail=fast_steps).shape
         torch.Size([2, 1, 16, 32])
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = size if isinstance(size, (tuple, list)) and len(size) == 2 else (size, size)
     check_whole("sample", count=count, size=height)
     check_whole("sample", size=width)
-    check_multiple(height, width, model.unit)
+    check_multiple(height, width, model.unit, advice="")
+    if count * height * width > _MOST_PIXELS:
+        text = f"{count:,} images of {height}x{width} are drawn at once, at most {_MOST_PIXELS:,} pixels"
+        raise OptionsError("sample", [(("count",), text)])
     samplers = _samplers(model.scales, sampler if detail is None else detail, sampler if coarse is None else coarse)
     generators = child_generators(generator, count)
     reference = next(model.parameters())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import mszoo
 from mszoo.conditioners import Conditioner
-from mszoo.errors import IncompatiblePartsError, UnsupportedError
+from mszoo.errors import IncompatiblePartsError, OptionsError, UnsupportedError
 from mszoo.heads import EnergyHead, Head
 from mszoo.objectives import Denoising
 from mszoo.randomness import Draw
@@ -180,8 +180,31 @@ def test_an_energy_is_never_blind() -> None:
         Blunt(Blind(1)).denoise(torch.rand(1, 1, 4, 4))
 
 
+NO_LEVELS: dict[str, Any] = {
+    "a number": 0.1,
+    "a text": "x",
+    "a list": [0.1, 0.2],
+    "a scalar": torch.tensor(0.1),
+    "too many": torch.ones(3),
+    "none": torch.ones(0),
+    "one each, as images": torch.ones(2, 1, 1, 1),
+    "integers": torch.ones(2, dtype=torch.int64),
+}
+
+
 @pytest.mark.parametrize("name", [name for name in HEADS if name != "denoiser"])
-@pytest.mark.parametrize("question", ["denoise", "score", "time_score", "derivatives"])
+@pytest.mark.parametrize("question", ["denoise", "energy", "score", "time_score", "derivatives"])
+@pytest.mark.parametrize("levels", NO_LEVELS)
+def test_what_are_no_noise_levels_is_refused(name: str, question: str, levels: str) -> None:
+    head = build(name)
+    if not hasattr(head, question):
+        return
+    with pytest.raises(OptionsError, match="t: should be a floating-point tensor of variances"):
+        getattr(head, question)(torch.zeros(2, 1, 8, 8, dtype=torch.float64), NO_LEVELS[levels])
+
+
+@pytest.mark.parametrize("name", [name for name in HEADS if name != "denoiser"])
+@pytest.mark.parametrize("question", ["denoise", "energy", "score", "time_score", "derivatives"])
 def test_no_question_is_answered_without_the_noise_level(name: str, question: str) -> None:
     head = build(name)
     if hasattr(head, question):

@@ -17,6 +17,7 @@ from mszoo.inference import (
     RandomProjections,
     Schedule,
     SuperResolution,
+    add_noise,
     denoise_image,
     sample,
     solve,
@@ -40,6 +41,23 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[MszooError], str]] = {
     "size=-4": (lambda: sample(MODEL, 1, -4), OptionsError, "sample: size"),
     "size=(8, 0)": (lambda: sample(MODEL, 1, (8, 0)), OptionsError, "sample: size: .*got 0"),
     "size=8.0": (lambda: sample(MODEL, 1, (8.0, 8)), OptionsError, "sample: size: .*got 8.0"),  # type: ignore[arg-type]
+    "size=8.": (lambda: sample(MODEL, 1, 8.0), OptionsError, "sample: size: .*got 8.0"),  # type: ignore[arg-type]
+    "size=x": (lambda: sample(MODEL, 1, "x"), OptionsError, "sample: size: .*got 'x'"),  # type: ignore[arg-type]
+    "size=(8,)": (lambda: sample(MODEL, 1, (8,)), OptionsError, "sample: size"),  # type: ignore[arg-type]
+    "size=10**9": (lambda: sample(MODEL, 1, 10**9), OptionsError, "pixels"),
+    "count=10**12": (lambda: sample(MODEL, 10**12, 8), OptionsError, "count: .*pixels"),
+    "log p of an array": (lambda: MODEL.log_prob(X.numpy()), ImageSizeError, "from_numpy"),  # type: ignore[arg-type]
+    "nll of a list": (lambda: MODEL.nll([1.0]), ImageSizeError, "a torch.Tensor, got list"),  # type: ignore[arg-type]
+    "sparse": (lambda: MODEL.denoise(X.to_sparse()), ImageSizeError, "to_dense"),
+    "t=1j": (lambda: MODEL.score(X, 1j), OptionsError, "t: should be one number"),  # type: ignore[arg-type]
+    "noise of nan": (lambda: add_noise(X, float("nan"), 0, 0), OptionsError, "sigma"),
+    "noise of None": (lambda: add_noise(X, None, 0, 0), OptionsError, "sigma"),  # type: ignore[arg-type]
+    "sigma=x": (lambda: solve(MODEL, X, OPERATORS["mask"], "x"), OptionsError, "sigma"),  # type: ignore[arg-type]
+    "mask=x": (lambda: Inpainting("x"), ImageSizeError, "a mask is a tensor"),  # type: ignore[arg-type]
+    "width=x": (lambda: Blur.gaussian("x", SIZE), OptionsError, "width"),  # type: ignore[arg-type]
+    "blur size=16": (lambda: Blur.gaussian(1.0, 16), OptionsError, "size"),  # type: ignore[arg-type]
+    "blur size=(0, 0)": (lambda: Blur.gaussian(1.0, (0, 0)), OptionsError, "size"),
+    "fraction=x": (lambda: RandomProjections((1, 8, 8), "x"), OptionsError, "fraction"),  # type: ignore[arg-type]
     "mean_of=0": (lambda: super_resolve(MODEL, X, mean_of=0), OptionsError, "super_resolve: mean_of"),
     "solve mean_of=0": (lambda: solve(MODEL, X, OPERATORS["mask"], mean_of=0), OptionsError, "solve: mean_of"),
     "factor=2.0": (lambda: super_resolve(MODEL, X, 2.0), UnsupportedError, "whole number.*got 2.0"),  # type: ignore[arg-type]
