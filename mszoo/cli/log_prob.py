@@ -66,6 +66,8 @@ def log_prob(
     if out is not None:
         written = out / f"log-prob.{format.value}", out / "log-prob.png", out / "most-and-least.png"
         check_results(written, overwrite or resume)
+        if maps and (out / "maps").exists() and not (overwrite or resume):
+            raise MszooError(f"{out / 'maps'} exists: --overwrite replaces what is in it")
     there = [path for path in images if _is_there(path)]
     if not there:
         raise MszooError("no image could be measured")

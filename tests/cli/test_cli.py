@@ -260,6 +260,7 @@ RESULTS = {
         ["evaluate", "MODEL", "--data", "OUT", "--out", "OUT", "--pixel", "1,1"],
         "filters-model.png",
     ),
+    "maps": (["log-prob", "OUT", "--model", "MODEL", "--out", "OUT", "--maps"], "maps"),
     "log-prob": (["log-prob", "OUT", "--model", "MODEL", "--out", "OUT"], "log-prob.csv"),
     **{
         name: (["experiment", name, *given, "--out", "OUT"], f"{name}.png")
