@@ -220,7 +220,7 @@ def test_parquet_holds_the_same_table(
     model.save_pretrained(tmp_path / "model")
     words = "log-prob", folder, "--model", tmp_path / "model", "--out", tmp_path / "out"
     for kind in ("csv", "parquet"):
-        code, _, complaints = mszoo_command(*words, "--format", kind)
+        code, _, complaints = mszoo_command(*words, "--format", kind, "--overwrite")
         assert code == 0, complaints
     with (tmp_path / "out" / "log-prob.csv").open() as handle:
         rows = list(csv.DictReader(handle))
