@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from mszoo.cli.inputs import check_folder, check_images, check_model
-from mszoo.cli.options import Device, Seed, number
+from mszoo.cli.options import Device, Overwrite, Seed, number
 from mszoo.cli.output import console, errors, plain
+from mszoo.cli.targets import check_results
 from mszoo.errors import MszooError
 
 __all__ = ["compare"]
@@ -37,6 +38,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder for compare.csv, compare.md and compare.png.", callback=check_folder)
     ] = None,
+    overwrite: Overwrite = False,
     device: Device = "cpu",
 ) -> None:
     """Denoisers on the same noisy images: PSNR, SSIM, parameters, work, time and memory, in one table and one picture.
@@ -48,6 +50,8 @@ def compare(
         raise MszooError("--sigma: without noise there is nothing to compare")
     if len(set(denoisers)) < len(denoisers):
         raise MszooError("two of the denoisers are the same")
+    if out is not None:
+        check_results([out / f"compare.{kind}" for kind in ("csv", "md", "png")], overwrite)
     for name in denoisers:
         if name not in _BASELINES:
             check_model(name)

@@ -260,6 +260,7 @@ RESULTS = {
         ["evaluate", "MODEL", "--data", "OUT", "--out", "OUT", "--pixel", "1,1"],
         "filters-model.png",
     ),
+    "compare": (["compare", "MODEL", "tv", "--out", "OUT"], "compare.md"),
     "maps": (["log-prob", "OUT", "--model", "MODEL", "--out", "OUT", "--maps"], "maps"),
     "log-prob": (["log-prob", "OUT", "--model", "MODEL", "--out", "OUT"], "log-prob.csv"),
     **{
