@@ -18,6 +18,7 @@ from mszoo.cli.demo import demo
 from mszoo.cli.denoise import denoise
 from mszoo.cli.evaluate import evaluate
 from mszoo.cli.experiment import app as experiment
+from mszoo.cli.guide import guide
 from mszoo.cli.info import info
 from mszoo.cli.log_prob import log_prob
 from mszoo.cli.models import models
@@ -43,7 +44,7 @@ app = typer.Typer(
     add_completion=False,
 )
 for verb in (
-    *(components, plugins, recipes, models, info),
+    *(guide, components, plugins, recipes, models, info),
     *(train, assemble),
     *(denoise, evaluate, compare, demo),
     *(sample, solve),

@@ -14,13 +14,22 @@ __all__ = ["models"]
 def models(
     pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'photo*' or 'owner/*'.")] = "*",
     hub: Annotated[bool, typer.Option("--hub", help="Ask the Hugging Face Hub, too.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a table in Markdown.")] = False,
 ) -> None:
     """List the models that come with the package, those in the cache and, with --hub, all that the Hub has."""
     from mszoo.hub.listing import find_models
 
-    rows = table("name", "where", "size", "receptive field", "measured", "what it is")
+    titles = "name", "where", "size", "receptive field", "measured", "what it is"
+    rows: list[tuple[str, ...]] = []
     for entry in find_models(pattern, hub):
         size = "" if entry.size is None else f"{entry.size / 2**20:.1f} MiB"
-        texts = (entry.name, entry.where, size, str(entry.receptive_field or ""), entry.measured, entry.description)
-        rows.add_row(*(plain(text) for text in texts))
-    console.print(rows)
+        field = str(entry.receptive_field or "")
+        rows.append((entry.name, entry.where, size, field, entry.measured, entry.description))
+    if markdown:
+        for row in (titles, ["---"] * len(titles), *rows):
+            console.print("| " + " | ".join(plain(text).replace("|", r"\|") for text in row) + " |", soft_wrap=True)
+        return
+    shown = table(*titles)
+    for row in rows:
+        shown.add_row(*(plain(text) for text in row))
+    console.print(shown)

@@ -21,6 +21,7 @@ from mszoo.text import one_line
 __all__ = ["ModelEntry", "find_models"]
 
 _LONGEST_LINE, _MOST_WORDS = 300, 4
+_USUAL_SIGMA = 25 / 255  # that most papers report
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ModelEntry:
         where: ``packaged``, ``cached`` or ``Hub``.
         size: of its weights in bytes; None: unknown.
         receptive_field: of the finest scale; None: the whole image, or unknown.
-        measured: its first PSNR and its first bits per dimension, in words.
+        measured: its PSNR, at about 25/255, and its bits per dimension, in words.
         description: one line.
     """
 
@@ -103,10 +104,10 @@ def _of_folder(name: str, where: str, folder: Path) -> ModelEntry:
 def _measured_of_folder(folder: Path) -> str:
     try:
         values: Any = json.loads(checkpoint.read_text(folder / checkpoint.EVALUATION))
-        words = [
-            f"{r['rows'][0]['denoised']:.2f} dB at {r['rows'][0]['sigma']:.3g} on {_line(r['data'])}"
-            for r in values["psnr"][:1]
-        ]
+        words = []
+        for result in values["psnr"][:1]:
+            row = min(result["rows"], key=lambda row: abs(row["sigma"] - _USUAL_SIGMA))
+            words.append(f"{row['denoised']:.2f} dB at {row['sigma']:.3g} on {_line(result['data'])}")
         words += [f"{r['nll']:.3f} bits/dim on {_line(r['data'])}" for r in values.get("nll", [])[:1]]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return ""
