@@ -12,7 +12,7 @@ import pydantic
 
 from mszoo.errors import OptionsError, suggest
 
-__all__ = ["options_model", "validate"]
+__all__ = ["described", "options_model", "validate"]
 
 _Schema = typing.TypeVar("_Schema", bound=pydantic.BaseModel)
 _MOST_FAULTS = 100  # that are reported at once
@@ -57,6 +57,30 @@ def options_model(cls: type, supplied: int, fixed: tuple[str, ...]) -> type[pyda
             fields[p.name] = (hints.get(p.name, Any), default)
     config = pydantic.ConfigDict(extra=extra, arbitrary_types_allowed=True, protected_namespaces=())
     return pydantic.create_model(cls.__name__, __config__=config, **fields)
+
+
+def described(cls: type) -> dict[str, str]:
+    """What each option means, from the section ``Args`` of a class's docstring, as one line of text each.
+
+    Example:
+        >>> from mszoo.heads import PredictiveEnergy
+        >>> described(PredictiveEnergy)["width"]
+        'channels of the network that predicts.'
+    """
+    _, _, section = (inspect.getdoc(cls) or "").partition("Args:\n")
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            break
+        text = line.strip()
+        start = re.match(r"    (\w+(?:, \w+)*): (.*)", line)
+        if start:
+            names = start[1].split(", ")
+            found.update(dict.fromkeys(names, start[2]))
+        elif text:
+            found.update({name: f"{found[name]} {text}" for name in names})
+    return {name: re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`|``", r"\1", text) for name, text in found.items()}
 
 
 def _path(error: Any) -> tuple[str | int, ...]:

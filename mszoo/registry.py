@@ -183,7 +183,7 @@ class Registry:
         hint = f"; {name!r} is a {elsewhere[0]}" if elsewhere else suggest(str(name), self.names(kind))
         plugin, _, rest = str(name).partition("/")
         if rest and plugin in PROVIDERS and plugin not in {s.name.partition("/")[0] for s in self}:
-            hint = f"; pip install {PROVIDERS[plugin]} provides it"
+            hint = f"; {PROVIDERS[plugin]} provides it: pip install ./plugins/{PROVIDERS[plugin]} in mszoo's repository"
         raise UnknownComponentError(
             f"unknown {kind} {name!r}{hint}; `mszoo components {kind}` lists all (the kinds are {', '.join(KINDS)})"
         )

@@ -31,14 +31,14 @@ def blocks(name: str) -> list[tuple[str, str]]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the commands of the guides find: a few small photographs."""
-    camera = data.camera()
+    camera, crop = data.camera(), data.camera()[200:232, 200:232]
     (tmp_path / "photos").mkdir()
     for i in range(3):
         Image.fromarray(camera[64 * i : 64 * i + 64, 160:224]).save(tmp_path / "photos" / f"{i}.png")
-    Image.fromarray(camera[200:232, 200:232]).save(tmp_path / "photo.png")
-    Image.fromarray(data.astronaut()[:32, 200:240]).save(tmp_path / "colour.png")
-    Image.fromarray(camera[200:216, 200:216]).save(tmp_path / "small.png")
-    Image.fromarray(np.asarray(Image.fromarray(camera[200:232, 200:232]).reduce(1))).save(tmp_path / "blurred.png")
+    for name in ("photo.png", "photo.jpg", "blurred.png"):
+        Image.fromarray(crop).save(tmp_path / name)
+    Image.fromarray(crop[:16, :16]).save(tmp_path / "small.png")
+    Image.fromarray((100 + 15 * crop.astype(np.uint16)).astype(np.uint16)).save(tmp_path / "cell.tif")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -72,7 +72,7 @@ def _missing(claim: Claim) -> str:
         if plugin.distribution == claim.distribution and plugin.fault is not None:
             return f"{needed}: distribution {plugin.distribution!r} is, but it is disabled: {plugin.fault}"
     if claim.distribution in set(PROVIDERS.values()):
-        return f"{needed}; pip install {claim.distribution}"
+        return f"{needed}; pip install ./plugins/{claim.distribution} in mszoo's repository"
     return (
         f"{needed}. The checkpoint claims that it comes from distribution {claim.distribution!r} {claim.version}; that "
         f"is a claim of whoever made it: know the distribution before you install it"

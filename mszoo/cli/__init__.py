@@ -16,6 +16,7 @@ from mszoo.cli.components import components
 from mszoo.cli.convert import convert
 from mszoo.cli.demo import demo
 from mszoo.cli.denoise import denoise
+from mszoo.cli.doctor import doctor, versions
 from mszoo.cli.evaluate import evaluate
 from mszoo.cli.experiment import app as experiment
 from mszoo.cli.guide import guide
@@ -41,20 +42,19 @@ app = typer.Typer(
     help="A plugin-based model zoo of image probability models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    epilog="mszoo guide first-steps: how to begin.",
 )
-for verb in (
-    *(guide, components, plugins, recipes, models, info),
-    *(train, assemble),
-    *(denoise, evaluate, compare, demo),
-    *(sample, solve),
-    *(push, pull, card, convert),
-):
-    app.command()(verb)
-app.command("super-resolve")(super_resolve)
-app.command("log-prob")(log_prob)
-app.add_typer(experiment, name="experiment")
-app.add_typer(plugin, name="plugin")
+_USE, _TRAIN, _SHARE, _EXTEND = "Use", "Train and measure", "Share", "Extend and look up"
+for _panel, _verbs in {
+    _USE: (demo, denoise, super_resolve, solve, sample, log_prob),
+    _TRAIN: (train, assemble, evaluate, compare),
+    _SHARE: (models, info, pull, push, card, convert),
+    _EXTEND: (guide, components, recipes, plugins, doctor),
+}.items():
+    for _verb in _verbs:
+        app.command(_verb.__name__.replace("_", "-"), rich_help_panel=_panel)(_verb)
+app.add_typer(experiment, name="experiment", rich_help_panel=_TRAIN)
+app.add_typer(plugin, name="plugin", rich_help_panel=_EXTEND)
 
 
 def main() -> None:
@@ -81,10 +81,15 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 
 
 @app.callback(invoke_without_command=True)
-def version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def version(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version, and those of what it stands on.")
+    ] = False,
+) -> None:
     """A plugin-based model zoo of image probability models."""
     if version:
         from mszoo import __version__
 
         console.print(__version__)
+        console.print(", ".join(f"{name} {number}" for name, number in versions().items()), soft_wrap=True)
         raise typer.Exit

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mszoo.cli.options import ModelName
-from mszoo.cli.output import console, plain, print_likelihood, print_psnr, table
+from mszoo.cli.output import AsJson, console, plain, print_json, print_likelihood, print_psnr, table
 
 __all__ = ["info"]
 
 
 def info(
     model: ModelName,
+    json: AsJson = False,
 ) -> None:
     """Show what a model is made of, and how well it does."""
     import mszoo
@@ -22,6 +24,22 @@ def info(
 
     folder, loaded = find(model), mszoo.load(model)
     config = loaded.config()
+    if json:
+        print_json(
+            {
+                "model": model,
+                "description": recipe_key(folder, "description"),
+                "parameters": sum(p.numel() for p in loaded.parameters()),
+                "blind": loaded.blind,
+                "unit": loaded.unit,
+                "scales": [asdict(scale) for scale in loaded.summary()],
+                "config": config,
+                "psnr": [asdict(result) for result in read_results(folder)],
+                "nll": [asdict(result) for result in read_likelihoods(folder)],
+                "data_terms": recipe_key(folder, "publication", "data_terms"),
+            }
+        )
+        return
     console.print(f"[bold]{plain(model)}[/]  {plain(recipe_key(folder, 'description'))}")
     basis = f"{config['basis']['name']} basis, {loaded.levels} levels" if loaded.levels else "no basis"
     needs = "blind" if loaded.blind else "needs sigma"

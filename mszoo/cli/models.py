@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from mszoo.cli.output import console, plain, table
+from mszoo.cli.output import AsJson, console, plain, print_json, table
 
 __all__ = ["models"]
 
@@ -15,10 +16,14 @@ def models(
     pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'photo*' or 'owner/*'.")] = "*",
     hub: Annotated[bool, typer.Option("--hub", help="Ask the Hugging Face Hub, too.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a table in Markdown.")] = False,
+    json: AsJson = False,
 ) -> None:
     """List the models that come with the package, those in the cache and, with --hub, all that the Hub has."""
     from mszoo.hub.listing import find_models
 
+    if json:
+        print_json([asdict(entry) for entry in find_models(pattern, hub)])
+        return
     titles = "name", "where", "size", "receptive field", "measured", "what it is"
     rows: list[tuple[str, ...]] = []
     for entry in find_models(pattern, hub):

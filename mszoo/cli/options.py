@@ -28,6 +28,9 @@ __all__ = [
     "Steps",
     "ValueRange",
     "Views",
+    "complete_component",
+    "complete_model",
+    "complete_recipe",
     "number",
     "photon_noise",
     "sides",
@@ -41,12 +44,46 @@ Views = Annotated[
     typer.Option(min=1, max=1024, help="Average over so many shifts of the image, 4^levels for all: slower, better."),
 ]
 _MODEL = "A packaged model, a checkpoint folder, or owner/name on the Hub."
-ModelName = Annotated[str, typer.Argument(help=_MODEL, callback=check_model)]
-ModelOption = Annotated[str, typer.Option("--model", help=_MODEL, callback=check_model)]
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Names of models that begin so, for a shell's completion."""
+    from mszoo.hub.listing import find_models
+
+    return [entry.name for entry in find_models() if entry.name.startswith(incomplete)]
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Names of recipes that begin so."""
+    from mszoo.shipped import shipped_files
+
+    return [name for name in shipped_files("recipes", ".yaml") if name.startswith(incomplete)]
+
+
+def complete_component(incomplete: str) -> list[str]:
+    """Kinds and names of components that begin so."""
+    from mszoo.discovery import registry
+    from mszoo.registry import KINDS
+
+    return [name for name in (*KINDS, *registry().names()) if name.startswith(incomplete)]
+
+
+def complete_sampler(incomplete: str) -> list[str]:
+    """Names of samplers that begin so."""
+    from mszoo.discovery import registry
+
+    return [name for name in registry().names("sampler") if name.startswith(incomplete)]
+
+
+ModelName = Annotated[str, typer.Argument(help=_MODEL, callback=check_model, autocompletion=complete_model)]
+ModelOption = Annotated[str, typer.Option("--model", help=_MODEL, callback=check_model, autocompletion=complete_model)]
 ChosenModel = Annotated[
     str | None,
     typer.Option(
-        "--model", help=f"{_MODEL} Without, a packaged one by the image: for grey, or for colour.", callback=check_named
+        "--model",
+        help=f"{_MODEL} Without, a packaged one by the image: for grey, or for colour.",
+        callback=check_named,
+        autocompletion=complete_model,
     ),
 ]
 Samples = Annotated[int, typer.Option(min=1, help="1: one sample. More: their mean, which has the smaller error.")]
@@ -55,6 +92,7 @@ SamplerOption = Annotated[
     typer.Option(
         "--sampler",
         help="ascent, heun, langevin, or a plugin's. By default ascent for a blind model, heun for another.",
+        autocompletion=complete_sampler,
     ),
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="How often the sampler asks the network, about.")]

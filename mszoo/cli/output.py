@@ -6,8 +6,9 @@ import os
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -19,16 +20,21 @@ if TYPE_CHECKING:
     from mszoo.evaluation import Likelihood, Result
 
 __all__ = [
+    "AsJson",
     "console",
     "errors",
     "escape_unknown",
     "fail",
     "plain",
     "print_error",
+    "print_json",
     "print_likelihood",
     "print_psnr",
     "table",
 ]
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 class _Console(Console):
@@ -73,6 +79,13 @@ def plain(text: object) -> str:
 def print_error(message: str, kind: str = "[bold red]error:[/]") -> None:
     """One message on standard error."""
     errors.print(f"{kind} {escape(message)}", soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """A value for programs: ASCII, so that any terminal and any pipe takes it."""
+    import json
+
+    console.print(json.dumps(value, indent=1, default=str), markup=False, soft_wrap=True)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from mszoo.cli.output import console, table
+from mszoo.cli.output import AsJson, console, print_json, table
 
 __all__ = ["plugins"]
 
 
 def plugins(
     check: Annotated[bool, typer.Option("--check", help="Import every component and test its contract.")] = False,
+    json: AsJson = False,
 ) -> None:
     """List the installed plugins: what they provide, or why they are disabled."""
     from mszoo.discovery import plugins as installed
 
     found = installed()
+    if json and not check:
+        print_json([asdict(plugin) for plugin in found])
+        return
     if not found:
         console.print("no plugins are installed (or MSZOO_PLUGINS leaves none)")
         return

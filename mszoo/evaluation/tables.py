@@ -62,4 +62,4 @@ def import_pyarrow() -> Any:
         importlib.import_module("pyarrow.parquet")
         return importlib.import_module("pyarrow")
     except ImportError:
-        raise UnsupportedError("Parquet needs pyarrow: pip install 'mszoo[data]', or write .csv") from None
+        raise UnsupportedError("Parquet needs pyarrow: pip install pyarrow, or write .csv") from None

@@ -181,7 +181,7 @@ def _has_energy(model: MultiScaleModel) -> bool:
 def _how_to_load(facts: Facts) -> str:
     unit, blind = facts.model.unit, facts.model.blind
     sides = f"; H and W multiples of {unit}, or pad=True" if unit > 1 else ""
-    lines = ["import mszoo", "", f'model = mszoo.load("{facts.name}")  # pip install mszoo']
+    lines = ["import mszoo", "", f'model = mszoo.load("{facts.name}")']
     given = "y" if blind else "y, sigma=0.1"
     shape = f"(B, {facts.model.channels}, H, W)"
     lines.append(f"x = model.denoise({given})  # y: {shape}, the clean image in [0, 1]{sides}")

@@ -116,11 +116,11 @@ def test_malformed_claims_are_a_clean_error(tmp_path: Path, components: object) 
 
 
 def test_a_known_plugin_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:
-    with pytest.raises(UnknownComponentError, match="pip install mszoo-timm provides it"):
+    with pytest.raises(UnknownComponentError, match=r"mszoo-timm provides it: pip install \./plugins/mszoo-timm"):
         mszoo.create("conditioner", "timm/backbone", 1, 0)
     denoiser().save_pretrained(tmp_path)
     text = (tmp_path / "config.json").read_text()
     claim = {"kind": "conditioner", "name": "timm/backbone", "distribution": "mszoo-timm", "version": "0.1"}
     (tmp_path / "config.json").write_text(json.dumps({**json.loads(text), "components": [claim]}))
-    with pytest.raises(CheckpointError, match="pip install mszoo-timm"):
+    with pytest.raises(CheckpointError, match=r"pip install \./plugins/mszoo-timm"):
         mszoo.load(tmp_path)

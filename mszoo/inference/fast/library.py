@@ -27,7 +27,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["PAYS", "Library"]
+__all__ = ["PAYS", "Library", "status"]
 
 # Multiplications that take PyTorch as long as the compiler takes: a second or two of one core.
 PAYS = 2e10
@@ -106,6 +106,18 @@ class Library:
             why = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())[:300]
             advice = " (XDG_CACHE_HOME moves the folder of compiled code)" if isinstance(error, OSError) else ""
             warnings.warn(f"convolutions are done by PyTorch, which takes longer: {why}{advice}", stacklevel=2)
+
+
+def status() -> str:
+    """Whether there is a library, or will be, in one line; it compiles nothing."""
+    try:
+        command = _compiler()
+        if not command:
+            return "off: the environment variable CC is empty"
+        kept = _kept(_key(command)) is not None
+    except (_Fault, OSError, ValueError) as error:
+        return f"off: {error}"
+    return f"{'compiled' if kept else 'to be compiled when it pays'} by {shlex.join(command)}, in {_folder()}"
 
 
 def _compiler() -> list[str]:

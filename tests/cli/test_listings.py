@@ -1,0 +1,111 @@
+"""The verbs that list and look up: for people and, as JSON, for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import mszoo
+from mszoo.discovery import registry
+from mszoo.options import described, options_model
+from mszoo.registry import SUPPLIED
+
+
+def told(mszoo_command, *words: str):
+    code, printed, complaints = mszoo_command(*words)
+    assert code == 0, complaints
+    return json.loads(printed)
+
+
+def test_families_are_one_line_unless_asked_for(mszoo_command):
+    folded, unfolded = (mszoo_command("components", *words)[1] for words in ((), ("-v",)))
+    assert "db1 ... db38" in folded
+    assert "db20" not in folded
+    assert "db20" in unfolded
+    assert "..." not in unfolded
+    assert "bias_free_cnn" in folded
+
+
+@pytest.mark.parametrize("spec", [s for s in registry() if s.listed and s.kind != "basis"], ids=lambda s: s.name)
+def test_every_component_says_what_its_options_are(spec, mszoo_command):
+    (one,) = told(mszoo_command, "components", spec.name, "--json")
+    fields = options_model(spec.load(), len(SUPPLIED[spec.kind]), tuple(spec.options)).model_fields
+    assert [option["name"] for option in one["options"]] == list(fields)
+    for option in one["options"]:
+        assert option["meaning"], f"{spec.name}: the docstring of {one['class']} says nothing of {option['name']}"
+        assert "Annotated" not in option["type"]
+    printed = mszoo_command("components", spec.name)[1]
+    assert all(name in printed for name in fields)
+
+
+def test_meanings_are_whole_sentences_of_the_docstring():
+    class Part:
+        """A part.
+
+        Args:
+            one, two: two numbers; see :class:`mszoo.heads.Head`
+                and more of it.
+            three: ``x``.
+
+        Raises:
+            ValueError: never.
+        """
+
+    both = "two numbers; see Head and more of it."
+    assert described(Part) == {"one": both, "two": both, "three": "x."}
+
+
+def test_a_recipe_is_printed_as_it_is_and_read_again(mszoo_command, tmp_path):
+    code, printed, _ = mszoo_command("recipes", "smoke-energy")
+    assert code == 0
+    assert yaml.safe_load(printed) == told(mszoo_command, "recipes", "smoke-energy", "--json")["smoke-energy"]
+    code, _, complaints = mszoo_command("recipes", "smoke-enrgy")
+    assert code == 1
+    assert "did you mean 'smoke-energy'" in complaints
+
+
+def test_programs_read_what_people_read(mszoo_command):
+    models = told(mszoo_command, "models", "--json")
+    assert {"photographs-grey", "cifar10-grey-energy"} <= {one["name"] for one in models}
+    about = told(mszoo_command, "info", "cifar10-grey-energy", "--json")
+    assert about["parameters"] == sum(p.numel() for p in mszoo.load("cifar10-grey-energy").parameters())
+    assert about["nll"][0]["nll"] < 5.1
+    assert mszoo.MultiScaleModel.from_config(about["config"]).levels == 0
+    assert told(mszoo_command, "plugins", "--json") == []
+    assert {"kind": "basis", "name": "db2"}.items() <= told(mszoo_command, "components", "basis", "db2", "--json")[
+        0
+    ].items()
+
+
+def test_the_doctor_knows_what_is_here_and_what_is_missing(mszoo_command, monkeypatch):
+    found = told(mszoo_command, "doctor", "--json")
+    assert found["versions"]["torch"] == __import__("torch").__version__.split("+")[0]
+    assert found["devices"][0].startswith("cpu")
+    monkeypatch.setenv("CC", "")
+    printed = mszoo_command("doctor")[1]
+    assert "off: the environment variable CC is empty" in printed
+    for missing in found["missing"]:
+        assert missing["how"] in printed
+
+
+def test_the_version_names_what_it_stands_on(mszoo_command):
+    printed = mszoo_command("--version")[1]
+    assert printed.splitlines()[0] == mszoo.__version__
+    assert all(name in printed for name in ("torch", "timm", "accelerate", "huggingface_hub"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"), [("mszoo inf", "info"), ("mszoo info photographs-g", "photographs-grey")]
+)
+def test_a_shell_completes_verbs_and_models(typed, expected):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1), "_MSZOO_COMPLETE": "complete_bash"}
+    script = "import sys; sys.argv = ['mszoo']; from mszoo.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **words}, capture_output=True, text=True, check=False
+    )
+    assert expected in done.stdout.split()
