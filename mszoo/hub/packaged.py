@@ -8,7 +8,7 @@ from mszoo.checkpoint.folder import CONFIG
 
 __all__ = ["DENOISERS", "packaged_models"]
 
-DENOISERS = {1: "photographs-grey", 3: "photographs-colour-haar-rf13"}
+DENOISERS = {1: "photographs-grey", 3: "photographs-colour"}
 """The packaged denoiser for images of so many channels, where nobody names one."""
 
 _MODELS = Path(__file__).parent / "models"
