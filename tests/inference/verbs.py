@@ -13,7 +13,7 @@ from torch import Tensor
 
 import mszoo
 from mszoo.errors import UnsupportedError
-from mszoo.inference import Inpainting, Schedule
+from mszoo.inference import Inpainting, Schedule, log_prob_map
 from tests.inference.exact import constant_images
 from tests.samplers.exact import HEADS, VARIANCE, White, white
 
@@ -33,12 +33,17 @@ def _log_density(y: Tensor, variance: float) -> Tensor:
     return -(y.square() / variance + math.log(2 * math.pi * variance)).flatten(1).sum(1) / 2
 
 
+def _sum_of_maps(shares: list[Tensor]) -> Tensor:
+    return torch.stack([share.sum((1, 2)) for share in shares]).sum(0)
+
+
 VERBS: dict[str, Verb] = {
     "denoise(y, sigma)": (lambda m, y: m.denoise(y, T**0.5), lambda y: VARIANCE / (VARIANCE + T) * y),
     "denoise(y)": (lambda m, y: m.denoise(y), None),
     "score": (lambda m, y: m.score(y, T), lambda y: -y / (VARIANCE + T)),
     "energy": (lambda m, y: m.energy(y, T), None),
     "log_prob": (lambda m, y: m.log_prob(y), lambda y: _log_density(y, VARIANCE)),
+    "log_prob_map": (lambda m, y: _sum_of_maps(log_prob_map(m, y)), lambda y: _log_density(y, VARIANCE)),
     "noise_level": (lambda m, y: m.noise_level(y), lambda y: y.square().flatten(1).mean(1) - VARIANCE),
     "sample": (lambda m, y: m.sample(1, SIZE, generator=0), None),
     "super_resolve": (lambda m, y: m.super_resolve(y, 2, generator=0), None),
