@@ -43,6 +43,11 @@ def noise_level(model: MultiScaleModel, y: Tensor) -> Tensor:
     For a model of several levels it is an approximation: the coarser images that condition the details are the
     denoised ones.
 
+    What photographs have of their own, grain and fine texture, counts as noise and adds to what is looked for. In clean
+    crops of 32 x 32 of BSD68 ``cifar10-grey-energy`` finds 0.010 (the median of 24; 0.002 to more than 0.04). So the
+    median error is 22 percent at sigma 0.02, where most find too much, and 6.5 percent at 0.05; over 0.02 to 1 it is
+    3.4 percent (``tests/benchmarks/noise_levels.py``).
+
     Args:
         model: with an energy at every scale, in eval mode.
         y: noisy images (B, C, H, W), the clean ones in [0, 1], in any floating-point type.
