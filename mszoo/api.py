@@ -77,7 +77,7 @@ def load(
     Args:
         name_or_folder: the name of a packaged model (see :func:`list_models`), a checkpoint folder, or a repository of
             the Hub: ``owner/name``, ``owner/name@v1.0`` (``hf-hub:`` before it is allowed).
-        device: where to put it.
+        device: where to put it; ``auto``: a GPU if there is one.
         revision: branch, tag or commit of a model of the Hub; None: main.
 
     Raises:

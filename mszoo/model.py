@@ -140,7 +140,7 @@ class MultiScaleModel(nn.Module):
 
         Args:
             name_or_folder: a name, a folder, or ``owner/name`` on the Hub.
-            device: where to put it.
+            device: where to put it; ``auto``: a GPU if there is one.
             revision: branch, tag or commit of a model of the Hub; None: main.
 
         Example:
@@ -211,6 +211,11 @@ class MultiScaleModel(nn.Module):
         heads = [head for head in self.scales if not getattr(head.conditioner, "converts", False)]
         found = [p.dtype for head in heads for p in head.parameters() if p.is_floating_point()]
         return max(found, key=lambda dtype: torch.finfo(dtype).bits, default=torch.float32)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes, and its images have to be."""
+        return next(self.parameters()).device
 
     @property
     def reach(self) -> int | None:

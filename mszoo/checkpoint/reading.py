@@ -23,7 +23,8 @@ from torch.overrides import TorchFunctionMode
 
 from mszoo.checkpoint import folder as checkpoint
 from mszoo.checkpoint.claims import check_claims
-from mszoo.errors import CheckpointError, MszooError, OptionsError, UnsupportedError
+from mszoo.devices import choose_device
+from mszoo.errors import CheckpointError, MszooError, OptionsError
 from mszoo.heads.normalization import Constant
 from mszoo.model import MultiScaleModel
 from mszoo.recipe.schema import ModelConfig
@@ -48,14 +49,7 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
         CheckpointError: it is not whole, or its files do not fit together; the message names the file.
         UnsupportedError: no such device on this machine.
     """
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        raise UnsupportedError(
-            f"device {str(device)!r} cannot be used here: {reason}; use cpu, or cuda, or mps"
-        ) from None
-    folder = Path(folder)
+    device, folder = choose_device(device), Path(folder)
     config, shapes = checkpoint.read_config(folder), checkpoint.read_shapes(folder)
     try:
         check_claims(config.get("components", []))

@@ -39,7 +39,7 @@ def compare(
         Path | None, typer.Option(help="Folder for compare.csv, compare.md and compare.png.", callback=check_folder)
     ] = None,
     overwrite: Overwrite = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Denoisers on the same noisy images: PSNR, SSIM, parameters, work, time and memory, in one table and one picture.
 

@@ -69,7 +69,7 @@ def denoise(
     quality: Quality = 95,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Denoise image files of any size. OUT is a file for one image, a folder for more.
 
@@ -96,7 +96,7 @@ def denoise(
     from mszoo.pictures.picture import Range
 
     def clean(by: MultiScaleModel, y: Tensor, found: Tensor | float | None) -> Tensor:
-        y = y.to(device)
+        y = y.to(by.device)
         if photons is not None:
             return denoise_poisson(by, y, *photons, tile=None, views=views).cpu()
         return denoise_image(by, y, found, None, views).cpu()
@@ -105,7 +105,7 @@ def denoise(
         if by.blind or photons is not None:
             return given  # None, or it is told that it changes nothing
         if given is None and noise is None:
-            return estimate_sigma(by, y.to(device))
+            return estimate_sigma(by, y.to(by.device))
         return noise if given is None else given
 
     failed = 0

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mszoo.cli.output import errors, print_error
 from mszoo.cli.targets import Existing, check_source, check_targets
 from mszoo.errors import MszooError
 from mszoo.text import one_line
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Opened", "ascending", "open_pages", "proceed", "sampler", "schedule", "seed_of"]
 
@@ -30,7 +33,7 @@ class Opened:
     pages: list[Any]
     scales: list[Any]
 
-    def batches(self, channels: int, device: str) -> list[Any]:
+    def batches(self, channels: int, device: torch.device) -> list[Any]:
         """(B, C, H, W) for each page and a model of so many channels: a grey model takes each channel by itself."""
         import torch
 
@@ -50,7 +53,7 @@ class Opened:
             pages.append(page.with_unit(x.cpu().numpy(), scale))
         return write_picture(path, pages, self.picture.scale, self.picture.metadata, quality)
 
-    def written(self, path: Path, channels: int, device: str) -> list[Any]:
+    def written(self, path: Path, channels: int, device: torch.device) -> list[Any]:
         """What :meth:`write` has written, as batches: rounded, or compressed."""
         from mszoo.pictures.reading import open_picture
 

@@ -48,7 +48,7 @@ def evaluate(
         typer.Option(help="ROW,COLUMN of the first image: draw the filter applied there into --out. Several times."),
     ] = None,
     overwrite: Overwrite = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Measure denoising, and log p where a model has one. A checkpoint folder keeps the results in evaluation.json.
 

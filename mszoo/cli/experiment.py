@@ -107,7 +107,7 @@ def generalization(
     images: Count = 500,
     out: Out = None,
     overwrite: Overwrite = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Do two models that saw different images agree on log p?"""
     folder = _folder("generalization", out, overwrite)
@@ -133,7 +133,7 @@ def transformations(
     images: Count = 200,
     out: Out = None,
     overwrite: Overwrite = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """How log p changes with contrast and brightness, and how it goes with sparsity."""
     folder = _folder("transformations", out, overwrite)
@@ -165,7 +165,7 @@ def dimensionality(
     draws: Annotated[int, typer.Option(min=1, help="Noises for each image and noise level (paper: 1,000).")] = 64,
     out: Out = None,
     overwrite: Overwrite = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Effective dimensionality of images at each scale of noise, t from 1e-12 to 1e3."""
     folder = _folder("dimensionality", out, overwrite)
@@ -196,7 +196,7 @@ def denoisers(
     out: Out = None,
     overwrite: Overwrite = False,
     seed: Seed = 0,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Output against input PSNR of several models, such as an energy and a score network of its size."""
     folder = _folder("denoisers", out, overwrite)
@@ -223,7 +223,7 @@ def histogram(
     images: Count = 1000,
     out: Out = None,
     overwrite: Overwrite = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """log p of images, and of what is none: constants, noise, shuffled pixels. A picture shows some of each."""
     folder = _folder("histogram", out, overwrite, images=True)

@@ -49,7 +49,7 @@ def log_prob(
     maps: Annotated[
         bool, typer.Option("--maps", help="Draw where the images that are shown are improbable, into OUT/maps.")
     ] = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """How probable images are: log p in dB per dimension, and bits per dimension, most probable first.
 
@@ -130,7 +130,7 @@ def log_prob(
             for rank, (row, data, i) in enumerate(track(chosen, "maps", console=errors, transient=True), 1):
                 image = cut(data[i], loaded.unit)
                 with torch.no_grad():
-                    shares = [share[0] for share in loaded.log_prob_map(image[None].to(device))]
+                    shares = [share[0] for share in loaded.log_prob_map(image[None].to(loaded.device))]
                 name = f"{rank:03d}-{Path(row.image).stem}.png"
                 plots.plot_maps(f"{Path(row.image).name}: {row.nll:.3f} bits/dim", image, shares, out / "maps" / name)
     journal.close()

@@ -37,7 +37,7 @@ __all__ = [
     "value_range",
 ]
 
-Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps; auto: a GPU if there is one.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all that is random.")]
 Views = Annotated[
     int,

@@ -48,7 +48,7 @@ def sample(
     coarse_sigma_end: Annotated[float | None, typer.Option(help="As --sigma-end, for the coarsest image.")] = None,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Draw images from a model: 0.png, 1.png, ... and, of several, a contact sheet."""
     height_width = sides(size)

@@ -78,7 +78,7 @@ def solve(
     quality: Quality = 95,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Measure an image, or all pages of one, and recover it from the measurement; prints how close that comes.
 
@@ -113,7 +113,7 @@ def solve(
     stepping = schedule(SOLVE, beta=beta, h0=h0, sigma_end=sigma_end)
     loaded = fast(mszoo.load(model, device))
     starts, results = [], []
-    for page, photo in enumerate(given.batches(loaded.channels, device)):
+    for page, photo in enumerate(given.batches(loaded.channels, loaded.device)):
         measuring = make_operator(operator, loaded, tuple(photo.shape[1:]), known, fraction, width, factor, seed)
         m = photo if measured and operator is not Measurement.inpainting else measuring.forward(photo)
         if noise and not measured:
@@ -136,7 +136,7 @@ def solve(
     notes = [*given.picture.notes, *given.write(results, out, quality)]
     line = one_line(str(out)) + f"  {len(results)} pages" * (len(results) > 1)
     if not measured:
-        written = given.written(out, loaded.channels, device), given.batches(loaded.channels, device)
+        written = given.written(out, loaded.channels, loaded.device), given.batches(loaded.channels, loaded.device)
         end = fmean(psnr(x, photo).mean().item() for x, photo in zip(*written, strict=True))
         line += f"  {fmean(starts):.2f} dB (pseudo-inverse) -> {end:.2f} dB"
     console.print(escape(line + f"  ({'; '.join(notes)})" * bool(notes)), soft_wrap=True)

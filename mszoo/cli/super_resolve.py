@@ -47,7 +47,7 @@ def super_resolve(
     quality: Quality = 95,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Enlarge an image, or all pages of one: its details are drawn from the model."""
     limits = None if values is None else value_range(values)
@@ -64,7 +64,7 @@ def super_resolve(
     with ascending() as show:
         large = [
             enlarge(loaded, low, factor, mean_of=samples, sampler=drawn, generator=seed_of(k, seed), on_step=show)
-            for k, low in enumerate(small.batches(loaded.channels, device))
+            for k, low in enumerate(small.batches(loaded.channels, loaded.device))
         ]
     notes = [*small.picture.notes, *["transparency not kept"] * any(page.alpha is not None for page in small.pages)]
     for page in small.pages:

@@ -200,7 +200,7 @@ def _denoiser(
 
     def denoise(y: Tensor, sigma: float) -> Tensor:
         taken = y.expand(-1, model.channels, -1, -1) if y.shape[1] == 1 else y
-        x = denoise_image(quick, taken.to(device), None if model.blind else sigma).cpu()
+        x = denoise_image(quick, taken.to(model.device), None if model.blind else sigma).cpu()
         return x.mean(1, keepdim=True) if x.shape[1] > y.shape[1] else x
 
     return denoise, not model.blind, count, planes * multiply_adds(model)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mszoo.data import ImageDataset
+from mszoo.devices import in_float64
 from mszoo.inference import add_noise, denoise_image
 from mszoo.model import MultiScaleModel
 
@@ -40,7 +41,7 @@ def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
         >>> psnr(torch.full((1, 1, 8, 8), 0.6), torch.full((1, 1, 8, 8), 0.5)).round()  # an error of 0.1 everywhere
         tensor([20.], dtype=torch.float64)
     """
-    error = (estimate.double() - clean.double()).square().flatten(1).mean(1)
+    error = (in_float64(estimate) - in_float64(clean)).square().flatten(1).mean(1)
     return -10 * torch.log10(error)
 
 

@@ -16,6 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mszoo.devices import in_float64
 from mszoo.evaluation.plots import save_figure
 from mszoo.model import MultiScaleModel
 
@@ -65,7 +66,8 @@ def dimensionality(
         draws: noises for each image and t.
         progress: called after each image at each t.
     """
-    exact, device = copy.deepcopy(model).double(), next(model.parameters()).device
+    device = in_float64(next(model.parameters())).device
+    exact = copy.deepcopy(model).to(device).double()
     rows = []
     for i, image in enumerate(images):
         x, generator = image.to(device).double(), torch.Generator().manual_seed(i)

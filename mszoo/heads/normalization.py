@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mszoo.devices import in_float64
 from mszoo.heads.base import EnergyHead
 
 __all__ = ["Constant", "normalization_constant"]
@@ -63,8 +64,9 @@ def normalization_constant(
     together = max(1, _NUMBERS_AT_ONCE // d)
     for first in range(0, draws, together):
         z = _normal(min(together, draws - first), size, generator).to(weight)
-        energy = head.energy(white / 2 + math.sqrt(variance) * z, torch.full_like(z[:, 0, 0, 0], t)).double()
-        gaps.append((z.double().square().flatten(1).sum(1) + d * math.log(2 * math.pi * variance)) / 2 - energy)
+        energy = head.energy(white / 2 + math.sqrt(variance) * z, z.new_full((len(z),), t))
+        squares = in_float64(z).square().flatten(1).sum(1)
+        gaps.append((squares + d * math.log(2 * math.pi * variance)) / 2 - in_float64(energy))
     values = torch.cat(gaps)
     found = Constant(size, values.mean().item(), values.std().item() / math.sqrt(draws), t)
     if not found.error < _PRECISE * d:

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mszoo.devices import in_float64
 from mszoo.errors import OptionsError
 from mszoo.inference.arguments import without_derivative
 from mszoo.inference.denoising import denoise_image
@@ -74,15 +75,15 @@ class Anscombe:
 
     def stabilize(self, y: Tensor) -> Tensor:
         """Images (B, C, H, W) with photon noise to images with white noise, black still 0 and white 1."""
-        root = (y.double() / self.gain + 3 / 8 + self.shift).clamp_min(0).sqrt()
-        return ((2 * root - self.black) * self.sigma).to(y.dtype)
+        root = (in_float64(y) / self.gain + 3 / 8 + self.shift).clamp_min(0).sqrt()
+        return ((2 * root - self.black) * self.sigma).to(y)
 
     def recover(self, u: Tensor) -> Tensor:
         """The exact unbiased inverse: denoised images of :meth:`stabilize`'s range to images; never below black."""
-        mean = (u.double() / self.sigma + self.black).clamp_min(self._at[0])
+        mean = (in_float64(u) / self.sigma + self.black).clamp_min(self._at[0])
         lacking = np.interp(mean.cpu().numpy(), self._at, self._lacking)
         photons = _closed(mean, self.shift) + torch.as_tensor(lacking).to(mean)
-        return (self.gain * photons.clamp_min(0)).to(u.dtype)
+        return (self.gain * photons.clamp_min(0)).to(u)
 
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
         """E[f(y) | x] for 0 to a hundred photons, and what the closed form lacks there."""

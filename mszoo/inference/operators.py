@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mszoo.bases import Basis, check_size
+from mszoo.devices import in_float64
 from mszoo.errors import ImageSizeError, OptionsError, UnsupportedError
 from mszoo.heads.base import per_image
 from mszoo.inference.arguments import check_whole
@@ -199,7 +200,10 @@ class Blur(Operator):
 
     def _filter(self, x: Tensor, gain: Tensor) -> Tensor:
         _check_shape(x, self.size, "images")
-        transformed = torch.fft.rfft2(x) * gain.to(device=x.device, dtype=torch.promote_types(x.dtype, torch.cfloat))
+        gain = gain.to(torch.promote_types(x.dtype, torch.cfloat)).to(
+            x.device
+        )  # first the type: not every device has both
+        transformed = torch.fft.rfft2(x) * gain
         return torch.fft.irfft2(transformed, s=self.size)
 
 
@@ -319,7 +323,7 @@ def closest(operator: Operator, x: Tensor, m: Tensor, ratio: Tensor) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> float:
-    return float((a.double() * b.double()).sum())
+    return float((in_float64(a) * in_float64(b)).sum())
 
 
 def _rms(a: Tensor) -> Tensor:
@@ -350,10 +354,10 @@ def _count(fraction: float, total: int) -> int:
 
 def _twiddle(n: int, like: Tensor) -> Tensor:
     dtype = torch.promote_types(like.dtype, torch.cfloat)
-    angle = torch.arange(n, dtype=torch.float64, device=like.device) * (-math.pi / (2 * n))
+    angle = torch.arange(n, dtype=torch.float64) * (-math.pi / (2 * n))
     scale = torch.full_like(angle, math.sqrt(2 / n))
     scale[0] = math.sqrt(1 / n)
-    return torch.polar(scale, angle).to(dtype)
+    return torch.polar(scale, angle).to(dtype).to(like.device)
 
 
 def _dct(x: Tensor) -> Tensor:

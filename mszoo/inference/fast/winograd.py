@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from mszoo.devices import in_float64
 from mszoo.inference.fast.library import Library
 
 __all__ = ["Stage"]
@@ -69,9 +70,10 @@ class Stage(nn.Module):
 
 def _transformed(kernel: Tensor) -> Tensor:
     """G g G^T for each pair of channels, as panels: (36, outputs / 16, inputs, 16)."""
-    g = torch.tensor(_G, dtype=torch.float64, device=kernel.device) / 24
-    transformed = torch.einsum("ap,bq,oipq->aboi", g, g, kernel.detach().double())
-    return torch.stack([_panels(matrix) for matrix in transformed.flatten(0, 1)]).to(kernel.dtype)
+    g = exact = in_float64(kernel.detach())
+    g = torch.tensor(_G).to(exact) / 24
+    transformed = torch.einsum("ap,bq,oipq->aboi", g, g, exact)
+    return torch.stack([_panels(matrix) for matrix in transformed.flatten(0, 1)]).to(kernel)
 
 
 def _panels(matrix: Tensor) -> Tensor:
