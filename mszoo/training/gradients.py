@@ -6,6 +6,8 @@ with ``torch.func``. Such a function bypasses the wrapper that averages gradient
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import Any, Protocol
 
 import torch
@@ -13,8 +15,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mszoo.errors import TrainingError
+from mszoo.errors import MszooError, TrainingError
 from mszoo.randomness import Draw
+from mszoo.text import one_line
 from mszoo.training.step import Corrupted, Step
 
 __all__ = ["CompiledGradients", "EagerGradients", "Gradients"]
@@ -44,6 +47,13 @@ class EagerGradients:
 class CompiledGradients:
     """The step's loss as a function of its parameters, differentiated and compiled; one graph per shape of batch.
 
+    The first call compiles, which can take minutes: stderr has a line before and one after. Where it fails, a line says
+    so, and the same function is computed uncompiled.
+
+    Args:
+        accelerator: whose processes' gradients are averaged.
+        step: whose parameters.
+
     Raises:
         TrainingError: the basis is learned.
     """
@@ -62,20 +72,44 @@ class CompiledGradients:
         def loss(parameters: dict[str, Tensor], corrupted: Corrupted) -> tuple[Tensor, dict[str, Tensor]]:
             return functional_call(module, {f"step.{k}": v for k, v in parameters.items()}, (corrupted,))
 
-        self._gradients: Any = torch.compile(torch.func.grad_and_value(loss, has_aux=True), fullgraph=True)
+        self._eager: Any = torch.func.grad_and_value(loss, has_aux=True)
+        self._compiled: Any = torch.compile(self._eager, fullgraph=True)
+        self._called = False
 
     def __call__(self, x: Tensor, draw: Draw) -> tuple[Tensor, dict[str, Tensor]]:
         """See :class:`Gradients`."""
         corrupted = self._step.corrupt(x, draw)
         values = {name: p.detach() for name, p in self._parameters.items()}
         with self._accelerator.autocast():
-            gradients, (loss, logs) = self._gradients(values, corrupted)
+            gradients, (loss, logs) = self._differentiate(values, corrupted)
         for name, p in self._parameters.items():
             part = gradients[name] / self._accelerator.gradient_accumulation_steps
             p.grad = part if p.grad is None else p.grad + part
             if self._accelerator.sync_gradients:
                 p.grad = self._accelerator.reduce(p.grad, "mean")  # type: ignore[assignment]
         return loss, logs
+
+    def _differentiate(self, values: dict[str, Tensor], corrupted: Corrupted) -> Any:
+        if self._called:
+            return self._compiled(values, corrupted)
+        self._called = True
+        self._say("compiling the step, which can take minutes")
+        began = time.monotonic()
+        try:
+            found = self._compiled(values, corrupted)
+        except MszooError:  # the model's, not the compiler's
+            raise
+        except Exception as error:
+            found = self._eager(values, corrupted)  # a fault of the step itself is raised here once more
+            self._compiled = self._eager
+            self._say(f"torch.compile fails here, training goes on without: {one_line(str(error))[:200]}")
+        else:
+            self._say(f"compiled in {time.monotonic() - began:.1f} s")
+        return found
+
+    def _say(self, text: str) -> None:
+        if self._accelerator.is_main_process:
+            print(text, file=sys.stderr)  # the progress bar makes room for it
 
 
 class _Loss(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,15 +48,36 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: flo
 
 # With both derivatives, and with the score alone.
 @pytest.mark.parametrize("head", ["anchored", pytest.param("squared_norm", marks=pytest.mark.slow)])
-def test_compiled_gives_the_gradient_of_eager(head: str) -> None:
+def test_compiled_gives_the_gradient_of_eager(head: str, capsys: pytest.CaptureFixture[str]) -> None:
     step, accelerator = make(head), Accelerator(cpu=True)
     x = torch.rand(4, 1, 8, 8)
     loss, logs = EagerGradients(accelerator, step)(x, Draw(0, 0, [0, 1, 2, 3]))
     expected = gradient(step)
-    compiled_loss, compiled_logs = CompiledGradients(accelerator, step)(x, Draw(0, 0, [0, 1, 2, 3]))
+    compiled = CompiledGradients(accelerator, step)
+    compiled_loss, compiled_logs = compiled(x, Draw(0, 0, [0, 1, 2, 3]))
     assert len(expected) == len(list(step.parameters()))
     assert_same(expected, gradient(step), 1e-4)
     torch.testing.assert_close((compiled_loss, compiled_logs), (loss.detach(), logs), rtol=1e-4, atol=1e-5)
+    compiled(x, Draw(0, 1, [0, 1, 2, 3]))
+    before, after = capsys.readouterr().err.splitlines()
+    assert before.startswith("compiling the step")
+    assert re.fullmatch(r"compiled in \d+\.\d s", after)
+
+
+def test_a_step_that_cannot_be_compiled_is_computed_eagerly(capsys: pytest.CaptureFixture[str]) -> None:
+    step, accelerator = make("anchored"), Accelerator(cpu=True)
+    x, draw = torch.rand(4, 1, 8, 8), Draw(0, 0, [0, 1, 2, 3])
+    EagerGradients(accelerator, step)(x, draw)
+    expected = gradient(step)
+    network = step.model.scales[0].conditioner
+    network.register_forward_pre_hook(lambda *_: torch._dynamo.graph_break())  # which a whole graph may not have
+    gradients = CompiledGradients(accelerator, step)
+    for _ in range(2):
+        gradients(x, Draw(0, 0, [0, 1, 2, 3]))
+        assert_same(expected, gradient(step), 1e-4)
+    before, after = capsys.readouterr().err.splitlines()
+    assert before.startswith("compiling the step")
+    assert after.startswith("torch.compile fails here, training goes on without: ")
 
 
 @pytest.mark.parametrize("head", list(PARTS))
