@@ -13,7 +13,18 @@ from mszoo.errors import MszooError, suggest
 
 __all__ = ["guide", "guides"]
 
-_ORDER = ("first-steps", "denoise", "generate", "log-prob", "train", "add-a-part", "share", "elsewhere", "papers")
+_ORDER = (
+    "first-steps",
+    "denoise",
+    "generate",
+    "log-prob",
+    "train",
+    "scale",
+    "add-a-part",
+    "share",
+    "elsewhere",
+    "papers",
+)
 
 
 def guides() -> dict[str, Path]:
