@@ -246,6 +246,35 @@ def histogram(
     )
 
 
+@app.command()
+def modes(
+    model: ModelName,
+    data: Data,
+    images: Count = 8,
+    steps: Annotated[int, typer.Option(min=1, help="Of each ascent.")] = 100,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    device: Device = "cpu",
+) -> None:
+    """Spurious modes: what log p reaches by ascent from photographs, noise and constants, and a remedy."""
+    folder = _folder("modes", out, overwrite)
+    from mszoo.experiments.images import batches
+    from mszoo.experiments.modes import NOISES, plot
+    from mszoo.experiments.modes import modes as measure
+
+    loaded = _load(model, device)
+    photographs = next(iter(batches(_images(data, loaded, images)))).to(next(loaded.parameters()))
+    with Progress(console=errors, transient=True) as progress:
+        task = progress.add_task("ascending", total=3 * len(NOISES) * steps)
+        rows, found = measure(loaded, photographs, NOISES, steps, lambda: progress.advance(task))
+    shown = table("start", "t", "bits/dim before", "after", "saved in 8 bits", "rms change")
+    for row in rows:
+        numbers = row.before, row.after, row.saved, row.distance
+        shown.add_row(row.start, f"{row.t:.2g}", *(f"{v:.3f}" for v in numbers))
+    console.print(shown)
+    _write("modes", folder, rows, lambda path: plot({k: v.cpu() for k, v in found.items()}, rows, path))
+
+
 def _load(name: str, device: str) -> Any:
     import mszoo
 
