@@ -8,18 +8,17 @@ from typing import Annotated
 import typer
 
 from mszoo.cli.inputs import check_folder
-from mszoo.cli.options import ModelOption, Overwrite
+from mszoo.cli.options import ChosenModel, Overwrite
 from mszoo.cli.output import console, errors, plain, table
 from mszoo.cli.targets import check_results
 from mszoo.errors import MszooError
-from mszoo.hub import DENOISERS
 
 __all__ = ["demo"]
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("mszoo-demo.png"),
-    model: ModelOption = DENOISERS[1],
+    model: ChosenModel = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Denoise the astronaut with a packaged model: a PSNR table and a picture, with BM3D's where package bm3d is."""
@@ -30,8 +29,10 @@ def demo(
 
     import mszoo
     from mszoo.experiments.demo import astronaut_demo, draw
+    from mszoo.hub import DENOISERS
     from mszoo.inference import fast
 
+    model = model or DENOISERS[1]
     with errors.status("denoising"):
         panels = astronaut_demo(fast(mszoo.load(model)), model)
     console.print("the astronaut's face, 160x160: PSNR in dB")

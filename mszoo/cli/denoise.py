@@ -28,7 +28,6 @@ from mszoo.cli.options import (
 from mszoo.cli.output import console, errors, print_error
 from mszoo.cli.targets import Existing, Job, plan
 from mszoo.errors import MszooError
-from mszoo.hub import DENOISERS
 from mszoo.text import one_line
 
 if TYPE_CHECKING:
@@ -238,6 +237,8 @@ class _Work:
 
     def _choose(self, channels: int) -> MultiScaleModel:
         """The model for a page, remembered to be told if nobody named it."""
+        from mszoo.hub import DENOISERS
+
         if self.model is not None:
             return self.load(self.model)
         name = DENOISERS[channels]

@@ -1,7 +1,9 @@
 """The command line as people use and misuse it: one clear message, the right exit code, no traceback."""
 
 import csv
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ import mszoo
 from mszoo.cli.evaluate import keep
 from mszoo.data.images import read_image
 from mszoo.evaluation import evaluate
+from mszoo.experiments import filters
 from tests.cli.conftest import save_image
 from tests.factories import denoiser
 
@@ -211,12 +214,19 @@ def test_what_a_stranger_wrote_does_not_steer_the_terminal(mszoo_command, tmp_pa
     assert "\x1b" not in err
 
 
-def test_what_was_measured_before_a_fault_is_kept(mszoo_command, tmp_path):
+def test_what_was_measured_before_a_fault_is_kept(mszoo_command, tmp_path, monkeypatch):
     image, out = save_image(tmp_path / "x.png", 16, 16), tmp_path / "out"
     models = [tmp_path / name for name in "abc"]
     for model in models:
         denoiser().save_pretrained(model)
-    (out / "filters-b.png").mkdir(parents=True)  # where a picture of the second was to go
+    draw = filters.draw
+
+    def full(*given):  # a disk that is full when the second model's picture is drawn
+        if given[4].name == "filters-b.png":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(given[4]))
+        draw(*given)
+
+    monkeypatch.setattr(filters, "draw", full)
     words = ("--data", image, "--sigma", "0.1", "--out", out, "--pixel", "8,8")
     code, _, err = mszoo_command("evaluate", *models, *words)
     assert code == 1

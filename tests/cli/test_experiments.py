@@ -63,7 +63,7 @@ def test_an_image_that_is_too_small_is_skipped(mszoo_command, data: Path, tmp_pa
     given = [w.replace("MODEL", str(tmp_path / "model")) for w in words]
     tables = []
     for folder in (data, tmp_path / "data"):
-        code, _, complaints = mszoo_command("experiment", *given, "--data", folder, "--out", tmp_path)
+        code, _, complaints = mszoo_command("experiment", *given, "--data", folder, "--out", tmp_path, "--overwrite")
         assert code == 0, complaints
         assert ("1b.png is 1x9" in complaints) == (folder != data)
         tables.append((tmp_path / f"{words[0]}.csv").read_text())
