@@ -54,6 +54,23 @@ def test_photographs_haar_rf13_on_set12(shared, sigma, least):
     assert row.denoised >= least
 
 
+@pytest.mark.parametrize(
+    ("name", "folder", "least"),
+    [
+        ("photographs-grey", "set12", (29.7, 26.5, 23.3)),
+        ("photographs-grey-fast", "set12", (29.6, 26.4, 23.3)),
+        ("photographs-colour", "kodak24", (31.6, 28.5, 25.6)),
+    ],
+)
+def test_the_blind_denoisers_on_photographs_they_have_never_seen(shared, name, folder, least):
+    from mszoo.evaluation import psnr_curve
+
+    model = fast(mszoo.load(name))
+    images = mszoo.create("dataset", "image_folder", model.channels, path=str(shared / "data" / folder))
+    found = [row.denoised for row in psnr_curve(model, images, [25 / 255, 50 / 255, 0.4])]
+    assert all(a >= b for a, b in zip(found, least, strict=True)), found
+
+
 def test_photographs_haar_rf13_enlarges_with_as_much_detail_as_is_real():
     model, x = fast(mszoo.load("photographs-haar-rf13")), astronaut_face()
     low = downsample(model, x, 4)

@@ -54,7 +54,7 @@ def test_how_a_packaged_model_was_trained_still_runs(name: str) -> None:
     shipped, packaged = (yaml.safe_load(path.read_text())["publication"] for path in recipes)
     assert shipped == packaged
     found = commands(shipped["training"])
-    made: set[str] = set()
+    made = set(packaged_models())  # a model may start from another that is packaged
     for verb, *words in found:
         assert verb in ("train", "assemble")
         if verb == "assemble":
@@ -65,7 +65,7 @@ def test_how_a_packaged_model_was_trained_still_runs(name: str) -> None:
         assert checked.training.init is None or checked.training.init in made
         assert out not in made
         made.add(out)
-    assert made
+    assert len(made) > len(packaged_models())
 
 
 @pytest.mark.parametrize(
