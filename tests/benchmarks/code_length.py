@@ -43,7 +43,7 @@ def coders() -> dict[str, Coder]:
     webp = pillow("webp", lossless=True, quality=100, method=6, exact=True)
     found: dict[str, Coder] = {"PNG": pillow("png", optimize=True), "WebP": webp}
     try:
-        import imagecodecs
+        import imagecodecs  # pyright: ignore[reportMissingImports]
     except ImportError:
         print("JPEG XL and JPEG-LS are left out: pip install imagecodecs")
     else:
