@@ -59,7 +59,7 @@ def list_models(pattern: str = "*", hub: bool = False) -> list[str]:
     Example:
         >>> import mszoo
         >>> mszoo.list_models("cifar10-*")
-        ['cifar10-grey-energy']
+        ['cifar10-grey-energy', 'cifar10-grey-haar-energy']
     """
     from mszoo.hub.listing import find_models
 

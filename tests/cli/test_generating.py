@@ -167,8 +167,8 @@ def test_evaluate_compares_models_and_draws(mszoo_command, grey_model, tmp_path)
     }
     for words, expected in [
         (("--pixel", "8,8"), "--out FOLDER"),
-        (("--pixel", "8", "--out", out), "write 80,60"),
-        (("--pixel", "99,0", "--out", out), "outside the image"),
+        (("--pixel", "8", "--out", out, "--overwrite"), "write 80,60"),
+        (("--pixel", "99,0", "--out", out, "--overwrite"), "outside the image"),
     ]:
         code, _, err = mszoo_command("evaluate", grey_model, "--data", image, "--sigma", "0.1", *words)
         assert (code, expected in err.replace("\n", " ")) == (1, True)

@@ -210,7 +210,7 @@ def test_parquet_is_refused_before_anything_is_measured(
         "log-prob", folder, "--model", "photographs-haar-rf13", "--format", "parquet", "--out", tmp_path
     )
     assert code == 1
-    assert "pip install 'mszoo[data]'" in complaints
+    assert "pip install pyarrow" in complaints
 
 
 def test_parquet_holds_the_same_table(

@@ -65,7 +65,7 @@ def test_better_than_taking_the_noise_for_white(name, gain, read):
     white = denoise_image(model, y, None if model.blind else (gain * x.mean() + read**2).sqrt().item())
     ours = denoise_poisson(model, y, gain, read)
     assert psnr(ours, x) > psnr(white, x) + 0.1
-    assert (ours - x).mean().abs() < 0.005
+    assert (ours - x).mean().abs() < 0.01
 
 
 def test_tiles_and_channels_are_those_of_any_image():
