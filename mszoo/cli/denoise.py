@@ -224,7 +224,7 @@ class _Work:
         sigma = self.measure(model, _as_taken(seen((_middle(height), _middle(width))), model))
         if isinstance(sigma, torch.Tensor):
             self._found.append(sigma.mean().item())
-        stored, cut = np.empty_like(page.stored), tiles(model, height, width, self.tile)
+        stored, cut = np.empty_like(page.stored), tiles(height, width, self.tile, model.reach, model.grid)
         for done, tile in enumerate(cut):
             if len(cut) > 1:
                 self.tell(f"{where}: tile {done + 1} of {len(cut)}")

@@ -95,7 +95,7 @@ def denoise_image(
     x, height, width = model.prepare(y, 1), y.shape[-2], y.shape[-1]
     if sigma is None and not model.blind:
         sigma = estimate_sigma(model, x)[:, 0]
-    cut = tiles(model, height, width, tile)
+    cut = tiles(height, width, tile, model.reach, model.grid)
     if len(cut) == 1:
         return denoise_views(model, x, sigma, views).to(y.dtype)
     result = torch.empty_like(y)

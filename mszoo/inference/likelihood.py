@@ -100,8 +100,8 @@ def log_prob_scales(model: MultiScaleModel, x: Tensor) -> list[Tensor]:
         >>> [log_p.shape for log_p in log_prob_scales(mszoo.load("cifar10-grey-energy"), torch.rand(2, 1, 16, 16))]
         [torch.Size([2])]
     """
-    *details, coarse = _each_scale(model, x, total_energy)
-    return [*(-u for u in details), -coarse - normalize(model, (x.shape[-2], x.shape[-1])).value]
+    (*details, coarse), constant = _each_scale(model, x, total_energy)
+    return [*(-u for u in details), -coarse - constant]
 
 
 def log_prob_map(model: MultiScaleModel, x: Tensor) -> list[Tensor]:
@@ -128,21 +128,20 @@ def log_prob_map(model: MultiScaleModel, x: Tensor) -> list[Tensor]:
         >>> shares.shape, torch.allclose(shares.sum((1, 2)), model.log_prob(x), rtol=1e-5)
         (torch.Size([2, 16, 16]), True)
     """
-    *details, coarse = _each_scale(model, x, energy_map)
-    constant = normalize(model, (x.shape[-2], x.shape[-1])).value
+    (*details, coarse), constant = _each_scale(model, x, energy_map)
     return [*(-u for u in details), -coarse - constant / coarse[0].numel()]
 
 
 def _each_scale(
     model: MultiScaleModel, x: Tensor, question: Callable[[EnergyHead, Tensor, Tensor, Tensor | None], Tensor]
-) -> list[Tensor]:
-    """What is asked of every scale's energy at t = 0, finest first, in float32 or wider."""
+) -> tuple[list[Tensor], float]:
+    """What is asked of every scale's energy at t = 0, finest first, in float32 or wider; and the constant."""
     given, x = x, model.prepare(x)
     wide = torch.promote_types(given.dtype, torch.float32)
-    normalize(model, (x.shape[-2], x.shape[-1]))  # a model without a density says so
+    constant = normalize(model, (x.shape[-2], x.shape[-1])).value  # a model without a density says so
     zero = torch.zeros(len(x), dtype=x.dtype, device=x.device)
     scales = zip(model.scales, model.decompose(x), strict=True)
-    return [question(head, c, zero, cond).to(wide) for head, (c, cond) in scales]  # type: ignore[arg-type]
+    return [question(head, c, zero, cond).to(wide) for head, (c, cond) in scales], constant  # type: ignore[arg-type]
 
 
 def log_prob(model: MultiScaleModel, x: Tensor, unit: Unit = "nats") -> Tensor:

@@ -7,11 +7,14 @@ same shares as the whole image, up to rounding; at the image's border it ends wh
 from __future__ import annotations
 
 import math
+from itertools import groupby
+from operator import itemgetter
 
 import torch
 from torch import Tensor
 
 from mszoo.heads import EnergyHead
+from mszoo.inference.tiling import Tile, tiles
 
 __all__ = ["TILE", "energy_map", "total_energy"]
 
@@ -25,9 +28,10 @@ def total_energy(head: EnergyHead, y: Tensor, t: Tensor, cond: Tensor | None) ->
         head: whose energy it is.
         y, t, cond: as the head takes them.
     """
-    if not _is_cut(head, y):
+    cut = _cut(head, y) if head.has_map else []
+    if len(cut) <= 1:
         return head.energy(y, t, cond)
-    return torch.stack([part.flatten(1).sum(1) for row in _tiles(head, y, t, cond) for part in row]).sum(0)
+    return torch.stack([_seen(head, y, t, cond, tile).flatten(1).sum(1) for tile in cut]).sum(0)
 
 
 def energy_map(head: EnergyHead, y: Tensor, t: Tensor, cond: Tensor | None) -> Tensor:
@@ -37,29 +41,16 @@ def energy_map(head: EnergyHead, y: Tensor, t: Tensor, cond: Tensor | None) -> T
         head: whose energy it is.
         y, t, cond: as the head takes them.
     """
-    if not _is_cut(head, y):
-        return head.energy_map(y, t, cond)
-    return torch.cat([torch.cat(row, -1) for row in _tiles(head, y, t, cond)], -2)
+    parts = [(tile.area[0].start, _seen(head, y, t, cond, tile)) for tile in _cut(head, y)]
+    return torch.cat([torch.cat([part for _, part in row], -1) for _, row in groupby(parts, itemgetter(0))], -2)
 
 
-def _is_cut(head: EnergyHead, y: Tensor) -> bool:
-    return head.has_map and head.map_reach is not None and max(y.shape[-2:]) > TILE + 2 * head.map_reach
+def _cut(head: EnergyHead, y: Tensor) -> list[Tile]:
+    grid = math.lcm(head.conditioner.unit, head.conditioner.stride)
+    return tiles(y.shape[-2], y.shape[-1], TILE, head.map_reach, grid)
 
 
-def _tiles(head: EnergyHead, y: Tensor, t: Tensor, cond: Tensor | None) -> list[list[Tensor]]:
-    """Maps of the tiles, in rows."""
-    assert head.map_reach is not None
-    unit = math.lcm(head.conditioner.unit, head.conditioner.stride)
-    side, margin = max(1, TILE // unit) * unit, -(-head.map_reach // unit) * unit
-    height, width = y.shape[-2:]
-    rows: list[list[Tensor]] = []
-    for top in range(0, height, side):
-        row: list[Tensor] = []
-        for left in range(0, width, side):
-            first_row, first_column = max(0, top - margin), max(0, left - margin)
-            window = ..., slice(first_row, top + side + margin), slice(first_column, left + side + margin)
-            seen = head.energy_map(y[window], t, None if cond is None else cond[window])
-            above, before = top - first_row, left - first_column
-            row.append(seen[..., above : above + side, before : before + side])
-        rows.append(row)
-    return rows
+def _seen(head: EnergyHead, y: Tensor, t: Tensor, cond: Tensor | None, tile: Tile) -> Tensor:
+    """The map of one tile, which sees what is around it."""
+    around, within = (..., *tile.around), (..., *tile.within)
+    return head.energy_map(y[around], t, None if cond is None else cond[around])[within]

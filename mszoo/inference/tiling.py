@@ -1,10 +1,8 @@
-"""Cut a large image into tiles, each with as much around it as a model reaches: they bound memory, and do not show."""
+"""Cut a large image into tiles, each with as much around it as a network reaches: memory is bounded, no seam shows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from mszoo.model import MultiScaleModel
 
 __all__ = ["Tile", "tiles"]
 
@@ -17,8 +15,8 @@ class Tile:
 
     Attributes:
         area: of the image, what the tile is responsible for.
-        around: of the image, what the model must be given for it.
-        within: of what the model gives back, the tile.
+        around: of the image, what the network must be given for it.
+        within: of what the network gives back, the tile.
     """
 
     area: Area
@@ -26,20 +24,19 @@ class Tile:
     within: Area
 
 
-def tiles(model: MultiScaleModel, height: int, width: int, side: int | None) -> list[Tile]:
-    """The tiles of an image, row by row; one where the image is not much larger, or the model sees the whole of it.
+def tiles(height: int, width: int, side: int | None, reach: int | None, grid: int) -> list[Tile]:
+    """The tiles of an image, row by row; one where the image is not much larger, or all of it is seen at once.
 
     Args:
-        model: whose reach and grid they respect.
         height, width: of the image, in pixels.
-        side: of a tile, rounded to the model's grid; None: one tile.
+        side: of a tile, rounded to the grid; None: one tile.
+        reach: pixels to each side that one of the result depends on; None: the whole image.
+        grid: at multiples of it a tile may begin.
 
     Example:
-        >>> import mszoo
-        >>> [tile.area for tile in tiles(mszoo.load("photographs-grey"), 768, 1200, side=768)]
+        >>> [tile.area for tile in tiles(768, 1200, side=768, reach=53, grid=4)]
         [(slice(0, 768, None), slice(0, 768, None)), (slice(0, 768, None), slice(768, 1200, None))]
     """
-    reach, grid = model.reach, model.grid
     if side is None or reach is None or max(height, width) <= side + 2 * reach:
         whole = slice(0, height), slice(0, width)
         return [Tile(whole, whole, whole)]
