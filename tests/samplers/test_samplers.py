@@ -110,7 +110,7 @@ def exact(target: Target) -> torch.Tensor:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("steps", "most"), [(40, 0.05), (60, 0.02)])
+@pytest.mark.parametrize(("steps", "most"), [(40, 0.027), (60, 0.011)])
 def test_heuns_error_is_what_its_page_says(steps, most):
     """It multiplies each coefficient of the start by a number of its band: no chance is in that."""
     target, generators = field(), lambda: child_generators(0, 2)
@@ -134,7 +134,7 @@ def test_forty_evaluations_of_heun_are_as_close_as_two_hundred_of_ascent():
     chance = furthest(target, exact(target))
     print(f"largest error of a band's variance: heun, 40 evaluations: {heun:.3f}; ascent, 200: {ascent:.3f}")
     print(f"of exact samples: {chance:.3f}")
-    assert heun < ascent + 0.03  # the chance of a band of 4,000 numbers: 0.022
+    assert heun <= ascent
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 40, 41])
