@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,10 +68,11 @@ def reading(name: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise DataError(f"no such file: {name}") from None
-    except Image.DecompressionBombError:
+    except Image.DecompressionBombError as error:
+        counted = re.search(r"\((\d+) pixels\)", str(error))  # Pillow's words
         raise DataError(
             f"{name} has more pixels than the {_max_pixels():,} that are read; "
-            f"if it is to be trusted, allow more: {_LIMIT}=1000000000"
+            f"if it is to be trusted, allow as many: {_LIMIT}={counted[1] if counted else 1000000000}"
         ) from None
     except UnidentifiedImageError:
         raise DataError(
@@ -84,7 +86,7 @@ def reading(name: str) -> Iterator[None]:
 def opened(source: Any) -> Iterator[Any]:
     """Pillow's image of a file, within the limit of pixels."""
     before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = _max_pixels() // 2  # Pillow warns above, and refuses above twice as many
+    Image.MAX_IMAGE_PIXELS = (_max_pixels() + 1) // 2  # Pillow warns above, and refuses above twice as many
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -283,8 +285,9 @@ def _open_tiff(path: Path) -> Picture:
         pages, notes = _series(file), []
         first = pages[0]
         limit = _max_pixels()
-        if any(page.imagelength * page.imagewidth > limit for page in pages):
-            raise Image.DecompressionBombError
+        most = max(page.imagelength * page.imagewidth for page in pages)
+        if most > limit:
+            raise Image.DecompressionBombError(f"({most} pixels)")
         if len(pages) < len(file.pages):
             notes.append("reduced copies left out")
         if any(number in first.tags for number in _NOT_KEPT):
