@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor
 
+from mszoo.errors import DataError
 from mszoo.registry import Part
 
-__all__ = ["ImageDataset", "spread"]
+__all__ = ["LOOKED_AT", "ImageDataset", "readable", "spread"]
+
+LOOKED_AT = 10_000  # images: of smaller sets each is looked at before any is used, of larger ones some
 
 
 class ImageDataset(ABC):
@@ -31,10 +35,18 @@ class ImageDataset(ABC):
 
     @abstractmethod
     def __getitem__(self, i: int) -> Tensor:
-        """Image i, (C, H, W) float32 in [0, 1]; the same at every call. IndexError past the end."""
+        """Image i, (C, H, W) float32 in [0, 1]; the same at every call. IndexError past the end.
+
+        Raises:
+            DataError: it cannot be read. Training then takes another, evaluations go on without it; both name it.
+        """
 
     def size(self, i: int) -> tuple[int, int]:
-        """Height and width of image i; override it where they are known without reading the image."""
+        """Height and width of image i; override it where they are known without reading the image.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         height, width = self[i].shape[-2:]
         return height, width
 
@@ -44,6 +56,22 @@ class ImageDataset(ABC):
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
+
+
+def readable(
+    images: ImageDataset | Sequence[Tensor], numbers: Iterable[int] | None = None
+) -> Iterator[tuple[int, Tensor]]:
+    """The images that can be read, each with its number; the others are named in warnings.
+
+    Args:
+        images: of any sizes.
+        numbers: which of them; None: all.
+    """
+    for i in range(len(images)) if numbers is None else numbers:
+        try:
+            yield i, images[i]
+        except DataError as error:
+            warnings.warn(f"skipped: {error}", stacklevel=2)
 
 
 def spread(count: int, limit: int | None) -> list[int]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mszoo.data import ImageDataset
+from mszoo.data import ImageDataset, readable
 from mszoo.devices import in_float64
+from mszoo.errors import DataError
 from mszoo.inference import add_noise, denoise_image
 from mszoo.model import MultiScaleModel
 
@@ -57,7 +58,7 @@ def psnr_curve(
 
     Args:
         model: in eval mode; it is given sigma unless it is blind.
-        images: (C, H, W) each, of any size.
+        images: (C, H, W) each, of any size; those that cannot be read are named in warnings and skipped.
         sigmas: noise levels; a row is given for each as soon as it is measured.
         seed: the noise of image i depends on (seed, i) alone, and is scaled by sigma.
         views: over how many views to average; see :func:`mszoo.inference.denoise_image`.
@@ -71,10 +72,12 @@ def psnr_curve(
     """
     for sigma in sigmas:
         pairs = []
-        for i in range(len(images)):
-            pairs.append(psnr_of(model, images[i], sigma, seed, i, views))
+        for i, image in readable(images):
+            pairs.append(psnr_of(model, image, sigma, seed, i, views))
             if advance is not None:
                 advance()
+        if not pairs:
+            raise DataError("there is no image that can be read")
         noisy, denoised = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
         yield PsnrRow(sigma, noisy, denoised, len(pairs))
 

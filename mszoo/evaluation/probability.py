@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mszoo.data import ImageDataset
-from mszoo.errors import ImageSizeError
+from mszoo.data import ImageDataset, readable
+from mszoo.errors import DataError, ImageSizeError
 from mszoo.inference import log_prob, normalize
 from mszoo.model import MultiScaleModel
 
@@ -49,7 +49,7 @@ def probabilities(
     """log p of every image, in batches of images of one size, in the order in which their batches are full.
 
     Sides are cut to multiples of what the model can split, :attr:`MultiScaleModel.unit`; an image with a smaller side
-    is named in a warning and skipped.
+    is named in a warning and skipped, and so is one that cannot be read.
 
     Args:
         model: with an energy head at every scale, in eval mode.
@@ -81,7 +81,11 @@ def probabilities(
             continue
         height, width = (side // model.unit * model.unit for side in images.size(batch[0]))
         normalize(model, (height, width))  # a model without a density says so at once
-        x = torch.stack([cut(images[i], model.unit) for i in batch]).to(device)
+        read = dict(readable(images, batch))
+        if not read:
+            continue
+        labels = [label for i, label in zip(batch, labels, strict=True) if i in read]
+        x = torch.stack([cut(image, model.unit) for image in read.values()]).to(device)
         d = x[0].numel()
         with torch.no_grad():
             measured = log_prob(model, x).tolist()
@@ -108,14 +112,24 @@ def large_enough(images: ImageDataset, unit: int) -> list[int]:
     Raises:
         ImageSizeError: there are only others.
     """
-    sizes = [images.size(i) for i in range(len(images))]
-    small = [f"{images.label(i)} is {h}x{w}" for i, (h, w) in enumerate(sizes) if min(h, w) < unit]
-    if len(small) == len(sizes):
-        shown = ", ".join(small[:5]) + (", ..." if len(small) > 5 else "")
+    fits: list[int] = []
+    others: list[str] = []
+    for i in range(len(images)):
+        try:
+            height, width = images.size(i)
+        except DataError as error:
+            others.append(str(error))
+            continue
+        if min(height, width) >= unit:
+            fits.append(i)
+        else:
+            others.append(f"{images.label(i)} is {height}x{width}, the model needs {unit}x{unit}")
+    if not fits:
+        shown = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
         raise ImageSizeError(f"no image has the {unit}x{unit} pixels that the model needs: {shown}")
-    for image in small:
-        warnings.warn(f"skipped: {image}, the model needs {unit}x{unit}", stacklevel=2)
-    return [i for i, size in enumerate(sizes) if min(size) >= unit]
+    for image in others:
+        warnings.warn(f"skipped: {image}", stacklevel=2)
+    return fits
 
 
 def cut(image: Tensor, unit: int) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from mszoo.data import ImageDataset, spread
+from mszoo.data import ImageDataset, readable, spread
 from mszoo.evaluation.probability import PIXELS_AT_ONCE, cut, large_enough
 from mszoo.inference import log_prob
 from mszoo.model import MultiScaleModel
@@ -30,7 +30,7 @@ def evenly(images: ImageDataset, count: int, model: MultiScaleModel) -> list[Ten
         model: whose ``unit`` the sides are cut to.
     """
     used = large_enough(images, model.unit)
-    return [cut(images[used[i]], model.unit) for i in spread(len(used), count)]
+    return [cut(image, model.unit) for _, image in readable(images, (used[i] for i in spread(len(used), count)))]
 
 
 def batches(images: Sequence[Tensor]) -> Iterator[Tensor]:

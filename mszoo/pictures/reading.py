@@ -17,7 +17,7 @@ from mszoo.errors import DataError, MszooError
 from mszoo.files import check_plain
 from mszoo.pictures.picture import Metadata, Page, Picture, Range
 
-__all__ = ["as_stored", "open_picture", "opened", "reading"]
+__all__ = ["as_stored", "limited", "open_picture", "opened", "reading"]
 
 _ORIENTATION = 0x0112
 # Tags that describe the picture; the others say how a TIFF file stores it.
@@ -85,13 +85,19 @@ def reading(name: str) -> Iterator[None]:
 @contextlib.contextmanager
 def opened(source: Any) -> Iterator[Any]:
     """Pillow's image of a file, within the limit of pixels."""
+    with limited(), Image.open(source) as image:
+        yield image
+
+
+@contextlib.contextmanager
+def limited() -> Iterator[None]:
+    """What is opened inside has no more pixels than are allowed. Threads are to be started inside, not to enter it."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = (_max_pixels() + 1) // 2  # Pillow warns above, and refuses above twice as many
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(source) as image:
-                yield image
+            yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
 

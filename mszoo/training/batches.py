@@ -1,7 +1,8 @@
 """Which images a step sees, and how they are cut: a function of (seed, step) alone.
 
 The training set is an endless stream: one shuffled pass after another. Step k takes the samples k B ... (k + 1) B - 1
-of it, whatever the number of processes, and a resumed run starts at its step without reading what came before.
+of it, whatever the number of processes, and a resumed run starts at its step without reading what came before. An image
+that cannot be used when its turn comes is replaced by one that is drawn by (seed, step, its place in the stream).
 """
 
 from __future__ import annotations
@@ -13,19 +14,26 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mszoo.data import ImageDataset, spread
+from mszoo.data import LOOKED_AT, ImageDataset, spread
 from mszoo.errors import DataError, TrainingError
 from mszoo.randomness import Draw, keyed_generator
 from mszoo.recipe import DatasetConfig, TrainingConfig
 
 __all__ = ["Batches", "choose"]
 
-_ORDER, _CUT = -1, -2  # streams of random numbers, apart from those of the scales
+_ORDER, _CUT, _INSTEAD = -1, -2, -3  # streams of random numbers, apart from those of the scales
+_ATTEMPTS = 100  # images that are tried for one place
+_SOME = 1000  # images of a large set that are looked at before any is used
+_NAMED = 20  # of those that cannot be used, how many are named
+
+# A cut image, its step, its index in the stream, and why the images before it could not be used.
+_Sample = tuple[Tensor, int, int, list[str]]
 
 
 def choose(images: Sequence[int], config: DatasetConfig) -> list[int]:
@@ -46,8 +54,12 @@ class Batches:
         training: ``batch_size``, ``accumulate``, ``seed`` and ``workers``.
         rank, processes: which share of each batch to read.
 
+    Attributes:
+        replaced: how many images could not be used so far, and were replaced; the first are named in warnings.
+
     Raises:
         TrainingError: the batch cannot be shared evenly.
+        DataError: no image can be used.
     """
 
     def __init__(
@@ -66,10 +78,12 @@ class Batches:
             )
         self._cuts = _Cuts(dataset, cut, training.seed)
         self._training, self._rank, self._processes = training, rank, processes
+        self.replaced = 0
+        self._named: set[str] = set()
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """Heights and widths of what steps see, each once: the crop's, or without one those of the images."""
+        """Heights and widths of what steps see, each once: the crop's, or without one those of the images looked at."""
         return self._cuts.sizes()
 
     @property
@@ -83,7 +97,7 @@ class Batches:
 
     def whole(self) -> Batches:
         """The same batches, undivided: alike on every process."""
-        undivided = copy.copy(self)
+        undivided = copy.copy(self)  # with a count of its own, and the same names
         undivided._rank, undivided._processes = 0, 1
         return undivided
 
@@ -102,8 +116,18 @@ class Batches:
             collate_fn=_stack,
             generator=torch.Generator(),  # else the loader draws its workers' seed from the user's generator
         )
-        for images, step, indices in loader:
+        for images, step, indices, faults in loader:
+            self._note(faults)
             yield images, Draw(training.seed, step, indices)
+
+    def _note(self, faults: list[str]) -> None:
+        """Count images that could not be used, and name each of the first once."""
+        self.replaced += len(faults)
+        for fault in faults:
+            if fault not in self._named and len(self._named) < _NAMED:
+                self._named.add(fault)
+                more = " (more are counted, and not named)" if len(self._named) == _NAMED else ""
+                warnings.warn(f"replaced by another image: {fault}{more}", stacklevel=3)
 
 
 class _Shares(Sampler[list[tuple[int, int]]]):
@@ -124,43 +148,57 @@ class _Shares(Sampler[list[tuple[int, int]]]):
                 yield [(step, index) for index in range(first, first + share)]
 
 
-class _Cuts(Dataset[tuple[Tensor, int, int]]):
+class _Cuts(Dataset[_Sample]):
     """Random crops, magnifications and flips of the stream's images."""
 
     def __init__(self, dataset: ImageDataset, cut: DatasetConfig, seed: int) -> None:
         self._dataset, self._crop, self._zoom, self._flip = dataset, cut.crop, cut.zoom, cut.flip
         self._dequantize = cut.dequantize
         self._seed = seed
-        self._used = choose(self._large_enough(), cut)
+        self._least = 1.0 if cut.crop is None else cut.crop / (cut.zoom[1] if cut.zoom else 1)
+        self._used = np.asarray(choose(self._large_enough(), cut))
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def sizes(self) -> list[tuple[int, int]]:
         if self._crop is not None:
             return [(self._crop, self._crop)]
-        return list(dict.fromkeys(self._dataset.size(i) for i in self._used))
+        numbers = [int(self._used[k]) for k in _looked_at(len(self._used))]
+        return list(dict.fromkeys(size for size in map(self._size, numbers) if isinstance(size, tuple)))
 
-    def _large_enough(self) -> list[int]:
-        """Images that a crop fits into; the others are named once."""
+    def _large_enough(self) -> Sequence[int]:
+        """The images that a crop fits into; the others are named once. Of a large set, all, and some are looked at."""
+        count = len(self._dataset)
         if self._crop is None:
-            return list(range(len(self._dataset)))
-        least = self._crop / (self._zoom[1] if self._zoom else 1)
-        fits = [min(self._dataset.size(i)) >= least for i in range(len(self._dataset))]
-        small = [i for i, fit in enumerate(fits) if not fit]
-        if not any(fits):
+            return range(count)
+        fits, small, broken = [], [], []
+        for i in _looked_at(count):
+            size = self._size(i)
+            group = broken if isinstance(size, str) else fits if min(size) >= self._least else small
+            group.append(i)
+        if not fits:
             raise DataError(f"no training image is as large as data.train.crop: {self._crop}; use a smaller crop")
+        if count > LOOKED_AT:  # the others are found when their turn comes
+            return range(count)
         if small:
             shown = ", ".join(map(self._dataset.label, small[:5])) + (", ..." if len(small) > 5 else "")
             warnings.warn(f"{len(small)} image(s) smaller than crop: {self._crop} left out: {shown}", stacklevel=2)
-        return [i for i, fit in enumerate(fits) if fit]
+        for i in broken:
+            warnings.warn(f"skipped: {self._size(i)}", stacklevel=2)
+        return fits
+
+    def _size(self, i: int) -> tuple[int, int] | str:
+        """Of an image; or why it cannot be read."""
+        try:
+            return self._dataset.size(i)
+        except DataError as error:
+            return str(error)
 
     def _shuffled(self, epoch: int) -> Tensor:
         return torch.randperm(len(self._used), generator=keyed_generator(self._seed, epoch, _ORDER))
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: tuple[int, int]) -> _Sample:
         step, index = key
-        epoch, position = divmod(index, len(self._used))
-        which = self._used[int(self._order(epoch)[position])]
-        image = self._dataset[which]
+        image, faults = self._usable(step, index)
         generator = keyed_generator(self._seed, step, _CUT, index)
         if self._crop is not None:
             height, width = image.shape[-2:]
@@ -175,7 +213,25 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
             image = image.flip(-1)
         if self._dequantize:
             image = image + (torch.rand(image.shape, generator=generator) - 0.5) / 255
-        return image, step, index
+        return image, step, index, faults
+
+    def _usable(self, step: int, index: int) -> tuple[Tensor, list[str]]:
+        """The image at a place of the stream, or the first after it that can be used; and what is wrong with others."""
+        epoch, position = divmod(index, len(self._used))
+        which, faults = int(self._order(epoch)[position]), []
+        while len(faults) < _ATTEMPTS:
+            number = int(self._used[which])
+            try:
+                image = self._dataset[number]
+                height, width = image.shape[-2:]
+                if min(height, width) >= self._least:
+                    return image, faults
+                faults.append(f"{self._dataset.label(number)} is {height}x{width}, smaller than crop: {self._crop}")
+            except DataError as error:
+                faults.append(str(error))
+            generator = keyed_generator(self._seed, step, _INSTEAD, index, len(faults))
+            which = int(torch.randint(len(self._used), (), generator=generator))
+        raise DataError(f"of {_ATTEMPTS} training images, drawn at random, none can be used: {faults[-1]}")
 
     def _side(self, largest: int, generator: torch.Generator) -> int:
         """Side of the square that becomes a crop."""
@@ -195,10 +251,15 @@ class _Cuts(Dataset[tuple[Tensor, int, int]]):
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
 
-def _stack(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, int, list[int]]:
-    images, steps, indices = zip(*samples, strict=True)
+def _stack(samples: list[_Sample]) -> tuple[Tensor, int, list[int], list[str]]:
+    images, steps, indices, faults = zip(*samples, strict=True)
     sizes = sorted({tuple(i.shape[-2:]) for i in images})
     if len(sizes) > 1:
         shown = ", ".join(f"{h}x{w}" for h, w in sizes[:4])
         raise DataError(f"training images of different sizes ({shown}) make no batch; set crop under data.train")
-    return torch.stack(images), steps[0], list(indices)
+    return torch.stack(images), steps[0], list(indices), [fault for several in faults for fault in several]
+
+
+def _looked_at(count: int) -> list[int]:
+    """Which of so many images are looked at before any is used: all, or some of many."""
+    return spread(count, count if count <= LOOKED_AT else _SOME)

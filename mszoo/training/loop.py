@@ -84,7 +84,7 @@ def optimize(run: Run, log: Log, signals: Signals) -> None:
 
         last, stopped = at == settings.steps, signals.stop(at)
         if at % _LOG_EVERY == 0 or last or stopped:
-            log.progress(at, **watch.look(at), lr=run.optimizer.param_groups[0]["lr"])
+            log.progress(at, **watch.look(at, run.batches.replaced), lr=run.optimizer.param_groups[0]["lr"])
         evaluates = run.test is not None and (last or (every is not None and at % every == 0))
         saves = last or stopped or at % settings.checkpoint_every == 0
         if evaluates or saves:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from accelerate.utils import gather_object
 
+from mszoo.data import readable
+from mszoo.errors import DataError
 from mszoo.evaluation import psnr_of
 from mszoo.model import MultiScaleModel
 from mszoo.training.batches import choose
@@ -28,7 +30,9 @@ def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> None:
     chosen = choose(range(len(test)), config)
     for sigma in run.recipe.evaluation.sigmas:
         share = chosen[accelerator.process_index :: accelerator.num_processes]
-        mine = [psnr_of(model, test[i], sigma, 0, i) for i in share]
-        noisy, denoised = (sum(column) / len(chosen) for column in zip(*gather_object(mine), strict=True))
-        log.write("evaluation", at, sigma=sigma, noisy=noisy, psnr=denoised, images=len(chosen))
+        found = gather_object([psnr_of(model, image, sigma, 0, i) for i, image in readable(test, share)])
+        if not found:
+            raise DataError("no image of data.test can be read")
+        noisy, denoised = (sum(column) / len(found) for column in zip(*found, strict=True))
+        log.write("evaluation", at, sigma=sigma, noisy=noisy, psnr=denoised, images=len(found))
         log.say(f"{run.recipe.name}: step {at}, sigma {sigma:.3g}: {noisy:.2f} -> {denoised:.2f} dB")

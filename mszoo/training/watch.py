@@ -39,15 +39,20 @@ class Watch:
         self._losses.append(loss.detach())
         self._details = details
 
-    def look(self, at: int) -> dict[str, float]:
+    def look(self, at: int, replaced: int = 0) -> dict[str, float]:
         """``loss`` (a mean over steps and processes), ``images_per_second`` and details since the last look.
+
+        Args:
+            at: steps done.
+            replaced: images of this process that could not be used; ``replaced`` is the sum over processes, if any.
 
         Raises:
             TrainingError: the losses are not finite, or have grown beyond hope.
         """
         steps, parts = at - self._since, self._settings.accumulate
         sums = torch.stack([torch.stack(self._losses[:parts]).sum(), torch.stack(self._losses).sum()]) / parts
-        first, total = map(float, self._accelerator.reduce(sums, "mean"))  # type: ignore[arg-type]
+        sums = torch.cat([sums, sums.new_tensor([replaced])])
+        first, total, others = map(float, self._accelerator.reduce(sums, "mean"))  # type: ignore[arg-type]
         mean = total / steps
         self._first = first if self._first is None else self._first
         if not mean < float("inf"):
@@ -56,6 +61,8 @@ class Watch:
             raise diverged(f"losses have grown from {self._first:.3g} to {mean:.3g}", at, self._out)
         rate = steps * self._settings.batch_size / (time.monotonic() - self._began)
         found = {name: float(value) for name, value in self._details.items()}
+        if others:
+            found["replaced"] = round(others * self._accelerator.num_processes)
         self._since, self._began, self._losses = at, time.monotonic(), []
         return {"loss": mean, "images_per_second": rate, **found}
 

@@ -84,7 +84,7 @@ def main() -> None:
     given = parser.parse_args()
     model, generator = mszoo.load(given.model), torch.Generator().manual_seed(0)
     photographs = []
-    for path in find_images(str(given.folder)):
+    for path in map(Path, find_images(str(given.folder))):
         x = to_unit(torch.from_numpy(np.array(Image.open(path).convert("L"))))
         top, left = ((side - given.side) // 2 for side in x.shape)
         photographs.append(x[top : top + given.side, left : left + given.side])

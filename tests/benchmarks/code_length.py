@@ -64,7 +64,7 @@ def main() -> None:
     lossless, rows = coders(), []
     empty = {name: len(code(Image.new("L", (1, 1)))) for name, code in lossless.items()}
     names = [*(f"{name}{kind}" for name in models for kind in ("", ", not dequantized")), *lossless]
-    for path in find_images(str(given.folder)):
+    for path in map(Path, find_images(str(given.folder))):
         image = Image.open(path).convert("L")
         x = to_unit(torch.from_numpy(np.array(image)))[None]
         side = given.side or min(x.shape[-2:])

@@ -4,6 +4,7 @@ import os
 import pickle
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import mszoo
-from mszoo.data import ImageDataset, image_folder
+from mszoo.data import ImageDataset, image_folder, readable
+from mszoo.data.packed import Packed
 from mszoo.errors import DataError, OptionsError
 from mszoo.registry import natural_order
 
@@ -344,3 +346,79 @@ def test_values_of_unknown_range_are_no_images(tmp_path: Path, dtype: type) -> N
     tifffile.imwrite(tmp_path / "a.tif", np.arange(48).reshape(6, 8).astype(dtype))
     with pytest.raises(DataError, match=r"a\.tif.*range"):
         folder_of(tmp_path)
+
+
+# ---- sizes, from headers ---------------------------------------------------------------------------------------
+
+
+def late_exif(path: Path, orientation: int) -> None:
+    """Move a PNG file's EXIF behind its pixels, where some programs write it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    body = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = len(body).to_bytes(4, "big") + b"eXIf" + body + zlib.crc32(b"eXIf" + body).to_bytes(4, "big")
+    content = path.read_bytes()
+    path.write_bytes(content[:-12] + chunk + content[-12:])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sizes_are_those_of_the_images_as_they_stand_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(np.arange(160, dtype=np.uint8).reshape(10, 16))
+    for suffix in ("png", "jpg", "tif", "webp"):
+        picture.save(tmp_path / f"a.{suffix}", exif=exif)
+    for name in ("b.bmp", "b.gif", "b.pgm", "late.png"):
+        picture.save(tmp_path / name)
+    late_exif(tmp_path / "late.png", orientation)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in tmp_path.glob("*.*[a-y]"):
+            archive.write(path, path.name)
+    turned = 0
+    for path in (tmp_path, tmp_path / "all.zip"):
+        dataset = mszoo.create("dataset", "image_folder", 1, path=str(path), border=(1, 2))
+        sizes = [dataset.size(i) for i in range(len(dataset))]
+        assert sizes == [tuple(image.shape[-2:]) for image in dataset]
+        png, tif = (
+            next(image for i, image in enumerate(dataset) if dataset.label(i).endswith(n)) for n in ("a.png", "a.tif")
+        )
+        assert torch.equal(png, tif)
+        turned += sizes.count((14, 6))
+    assert turned == (10 if orientation > 4 else 0)
+
+
+def test_pixels_are_read_when_they_are_asked_for(images: Path) -> None:
+    whole = (images / "a2.png").read_bytes()
+    (images / "a2.png").write_bytes(whole[:45])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = folder_of(images)
+    assert [dataset.size(i) for i in range(4)] == [(6, 8)] * 4
+    with pytest.raises(DataError, match=r"a2\.png cannot be read"):
+        dataset[0]
+    with pytest.warns(UserWarning, match=r"skipped: .*a2\.png cannot be read"):
+        assert [i for i, _ in readable(dataset)] == [1, 2, 3]
+    (images / "a2.png").write_bytes(whole)
+    assert values(dataset) == [20, 70, 120, 170]
+
+
+def test_of_a_large_set_sizes_are_read_when_they_are_asked_for(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_folder, "LOOKED_AT", 3)
+    monkeypatch.setattr(image_folder, "_SOME", 1)
+    (images / "a10.PNG").write_bytes(b"no image")
+    dataset = folder_of(images)
+    assert [dataset.size(i) for i in (0, 2, 3)] == [(6, 8)] * 3
+    for ask in (dataset.size, dataset.__getitem__):
+        with pytest.raises(DataError, match=r"a10\.PNG cannot be read"):
+            ask(1)
+    assert len(dataset) == 4
+
+
+def test_names_are_kept_as_they_are(tmp_path: Path) -> None:
+    names = ["", "a", "é\udce9", "日本", "a" * 1000]
+    packed = Packed(names)
+    assert list(packed) == names
+    assert packed[-1] == names[-1]
+    assert packed[1:3] == names[1:3]
+    with pytest.raises(IndexError):
+        packed[5]
