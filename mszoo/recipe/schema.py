@@ -187,6 +187,8 @@ class TrainingConfig(_Strict):
             parts, and may have fewer channels or residual blocks: the network grows, and computes the same at first.
         seed: of the initial weights, the order of the images, crops, flips and noise.
         workers: processes that read images; 0: the training process itself.
+        tracker: what shows the run as it goes, any of Accelerate's by its name (``tensorboard``, ``wandb``, ...), with
+            its options; None: ``metrics.jsonl`` alone.
         checkpoint_every: steps between checkpoints; one is always written at the end.
         calibration_batches: training batches over which running statistics are averaged anew before saving, and which
             heads that need statistics of the data see before the first step.
@@ -206,6 +208,7 @@ class TrainingConfig(_Strict):
     init: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     workers: Annotated[int, Field(ge=0, le=256)] = 0
+    tracker: NamedConfig | None = None
     checkpoint_every: PositiveInt = 1000
     calibration_batches: PositiveInt = 16
 

@@ -16,6 +16,7 @@ from mszoo.options import validate
 from mszoo.recipe import DatasetConfig, ModelConfig, NamedConfig, Recipe, TrainingConfig
 from mszoo.recipe.source import KeyPath, Source
 from mszoo.training.optimization import make_optimizer, make_scheduler
+from mszoo.training.tracking import check_tracker
 
 __all__ = ["check"]
 
@@ -80,6 +81,7 @@ def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
         for j in training.scales or ():
             if config and j > config.levels:
                 rows.append((("training", "scales"), f"there is no scale {j}; this model has 0 to {config.levels}"))
+        attempt((), check_tracker, training)
     for make in (_optimizer, _scheduler):
         attempt((), make, source)
 

@@ -1,4 +1,4 @@
-"""Reports of a run: a progress bar for people, ``metrics.jsonl`` for programs."""
+"""Reports of a run: a progress bar for people, ``metrics.jsonl`` for programs, and a tracker."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mszoo.files import replace_file
 from mszoo.recipe import Recipe
+from mszoo.training.tracking import Tracker
 
 __all__ = ["METRICS", "Log"]
 
@@ -29,6 +30,9 @@ class Log:
         recipe: its name, and how many steps there are in all.
         start: steps before this session.
         accelerator: devices and processes.
+
+    Attributes:
+        tracker: the recipe's.
     """
 
     def __init__(self, out: Path, recipe: Recipe, start: int, accelerator: Accelerator) -> None:
@@ -46,6 +50,7 @@ class Log:
         self._bar = Progress(*columns, console=self._console, disable=not (main and self._live))
         self._task = self._bar.add_task(self._name, total=self._stop, completed=start, metrics="")
         self._last_line = 0.0
+        self.tracker = Tracker(accelerator, recipe, start)
         if main:
             out.mkdir(parents=True, exist_ok=True)
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -80,6 +85,8 @@ class Log:
     def progress(self, step: int, loss: float, images_per_second: float, **values: Any) -> None:
         """Record and show how training goes after ``step`` steps."""
         self.write("train", step, loss=loss, images_per_second=round(images_per_second, 2), **values)
+        values |= {"loss": loss, "images_per_second": images_per_second}
+        self.tracker.numbers({f"train/{name}": value for name, value in values.items()}, step)
         metrics = f"loss {loss:.4g}, {images_per_second:.1f} images/s"
         self._bar.update(self._task, completed=step, metrics=metrics)
         if not self._live and (time.monotonic() - self._last_line > _LINE_EVERY or step == self._stop):

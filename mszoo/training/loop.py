@@ -45,7 +45,7 @@ def train(source: Source, out: Path, resume: bool = False, overwrite: bool = Fal
         Stopped: it was asked to end (Ctrl-C, SIGTERM), and has saved its state.
     """
     recipe, _ = check(source)
-    accelerator = make_accelerator(recipe)
+    accelerator = make_accelerator(recipe, out)
     with hold(out, accelerator):
         start = find_start(recipe, out, resume, overwrite)
         if start >= recipe.training.steps:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from accelerate.utils import gather_object
+from torch import Tensor
 
 from mszoo.data import readable
 from mszoo.errors import DataError
 from mszoo.evaluation import psnr_of
+from mszoo.inference import add_noise, denoise_image
 from mszoo.model import MultiScaleModel
 from mszoo.training.batches import choose
 from mszoo.training.log import Log
@@ -14,9 +17,11 @@ from mszoo.training.start import Run
 
 __all__ = ["evaluate"]
 
+_SHOWN, _SIDE = 4, 256  # images that a tracker shows, and the largest side of each
+
 
 def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> None:
-    """PSNR on the test images, which the processes share, into the log.
+    """PSNR on the test images, which the processes share, into the log; some pictures, to its tracker.
 
     Args:
         run: its recipe says which images, and which noise levels.
@@ -34,5 +39,22 @@ def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> None:
         if not found:
             raise DataError("no image of data.test can be read")
         noisy, denoised = (sum(column) / len(found) for column in zip(*found, strict=True))
+        named = f"sigma {sigma:.3g}"
+        log.tracker.numbers({f"psnr/{named}": denoised, f"psnr of the noisy image/{named}": noisy}, at)
         log.write("evaluation", at, sigma=sigma, noisy=noisy, psnr=denoised, images=len(found))
         log.say(f"{run.recipe.name}: step {at}, sigma {sigma:.3g}: {noisy:.2f} -> {denoised:.2f} dB")
+    if run.recipe.training.tracker is not None and accelerator.is_main_process:
+        log.tracker.pictures(_pictures(run, model, chosen), at)
+
+
+def _pictures(run: Run, model: MultiScaleModel, chosen: list[int]) -> dict[str, Tensor]:
+    """Some images, with noise and denoised, side by side, for each noise level."""
+    pictures: dict[str, Tensor] = {}
+    assert run.test is not None
+    for i, image in readable(run.test, chosen[:_SHOWN]):
+        clean = image[None, :, :_SIDE, :_SIDE]
+        for sigma in run.recipe.evaluation.sigmas:
+            y = add_noise(clean, sigma, 0, i)
+            denoised = denoise_image(model, y.to(run.accelerator.device), None if model.blind else sigma).cpu()
+            pictures[f"{i}/sigma {sigma:.3g}"] = torch.cat([clean, y, denoised], -1)[0]
+    return pictures

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
-from accelerate.utils import GradientAccumulationPlugin
+from accelerate.utils import GradientAccumulationPlugin, ProjectConfiguration
 from timm.scheduler.scheduler import Scheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
@@ -35,6 +35,7 @@ from mszoo.training.grow import check_growth, grow
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 from mszoo.training.statistics import fit_heads
 from mszoo.training.step import Step
+from mszoo.training.tracking import FOLDER
 
 __all__ = ["Run", "find_start", "make_accelerator", "open_data", "prepare", "rehearse"]
 
@@ -152,13 +153,24 @@ def prepare(source: Source, recipe: Recipe, out: Path, accelerator: Accelerator,
     )
 
 
-def make_accelerator(recipe: Recipe) -> Accelerator:
-    """Accelerate's devices and processes. Raises :class:`TrainingError` if they are not what the launcher asked for."""
+def make_accelerator(recipe: Recipe, out: Path | None = None) -> Accelerator:
+    """Accelerate's devices and processes. Raises :class:`TrainingError` if they are not what the launcher asked for.
+
+    Args:
+        recipe: its precision and accumulation, and its tracker.
+        out: the run's folder; None: there is no tracker.
+    """
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[recipe.training.precision]
     try:
         # as a plugin, the recipe's number is not overridden by the launcher's environment
         accumulation = GradientAccumulationPlugin(num_steps=recipe.training.accumulate, sync_with_dataloader=False)
-        accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_plugin=accumulation)
+        tracker = None if out is None else recipe.training.tracker
+        accelerator = Accelerator(
+            mixed_precision=precision,
+            gradient_accumulation_plugin=accumulation,
+            log_with=None if tracker is None else tracker.name,
+            project_config=ProjectConfiguration(logging_dir=None if out is None else str(out / FOLDER)),
+        )
     except ValueError as error:
         raise TrainingError(f"Accelerate cannot start: {error}") from None
     expected = int(os.environ.get("WORLD_SIZE", "1"))
@@ -261,6 +273,7 @@ def _check_unchanged(recipe: Recipe, out: Path) -> None:
     except MszooError:  # of an older version, or killed before it was written: nothing to compare with
         return
     free = ("training.steps", "training.workers", "training.checkpoint_every", "training.init", "data.train.path")
+    free += ("training.tracker",)
     free += ("data.test", "evaluation", "publication", "description", "name")
     changed = [d for d in differences(began.model_dump(), recipe.model_dump()) if not d.startswith(free)]
     if changed:
