@@ -82,6 +82,8 @@ def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
             if config and j > config.levels:
                 rows.append((("training", "scales"), f"there is no scale {j}; this model has 0 to {config.levels}"))
         attempt((), check_tracker, training)
+    if recipe is not None and (fault := _unmeasured(recipe)):
+        rows.append((("training", "best"), fault))
     for make in (_optimizer, _scheduler):
         attempt((), make, source)
 
@@ -110,6 +112,20 @@ def _dig(source: Source, *path: str | int) -> Any:
         except (LookupError, TypeError):
             return None
     return value
+
+
+def _unmeasured(recipe: Recipe) -> str | None:
+    """Why a run could not measure what ``training.best`` asks for; None: it can."""
+    best, sigmas = recipe.training.best, recipe.evaluation.sigmas
+    if best is None:
+        return None
+    if recipe.data.test is None:
+        return "there is nothing to measure it on: set data.test"
+    if recipe.training.scales is not None:
+        return "a model that is trained in part (training.scales) is not measured"
+    if best != "psnr" and best not in sigmas:
+        return f"{best:g} is none of evaluation.sigmas: {', '.join(f'{sigma:.4g}' for sigma in sigmas)}"
+    return None
 
 
 def _optimizer(source: Source) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mszoo.model import MultiScaleModel
 from mszoo.recipe import Source
 from mszoo.training import state
+from mszoo.training.best import clear_best, keep_best
 from mszoo.training.check import check
 from mszoo.training.folder import hold
 from mszoo.training.log import METRICS, Log
@@ -27,7 +28,8 @@ def train(source: Source, out: Path, resume: bool = False, overwrite: bool = Fal
     """Train the model of a recipe.
 
     Writes into ``out``: the checkpoint (``config.json``, ``model.safetensors``, ``recipe.yaml``), ``metrics.jsonl``,
-    and ``state/``, from which ``resume`` goes on to bitwise the same weights.
+    the best model so far in ``best/``, if the recipe asks for it, and ``state/``, from which ``resume`` goes on to
+    bitwise the same weights.
 
     Args:
         source: what to train; it is checked, and stored beside the weights.
@@ -54,6 +56,7 @@ def train(source: Source, out: Path, resume: bool = False, overwrite: bool = Fal
         run = prepare(source, recipe, out, accelerator, start)
         if overwrite:
             state.clear(accelerator, out / "state")
+            clear_best(out)
         try:
             with Signals(accelerator) as signals, Log(out, recipe, start, accelerator) as log:
                 optimize(run, log, signals)
@@ -90,7 +93,7 @@ def optimize(run: Run, log: Log, signals: Signals) -> None:
         if evaluates or saves:
             model = settle(run, at, log)
             if evaluates:
-                evaluate(run, model, at, log)
+                keep_best(run, model, at, evaluate(run, model, at, log))
             if saves:
                 save_checkpoint(run, model, at)
             run.step.train()

@@ -20,7 +20,7 @@ __all__ = ["evaluate"]
 _SHOWN, _SIDE = 4, 256  # images that a tracker shows, and the largest side of each
 
 
-def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> None:
+def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> dict[float, float]:
     """PSNR on the test images, which the processes share, into the log; some pictures, to its tracker.
 
     Args:
@@ -28,10 +28,14 @@ def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> None:
         model: in eval mode.
         at: after how many steps.
         log: where the numbers go.
+
+    Returns:
+        In dB, by noise level.
     """
     config, test, accelerator = run.recipe.data.test, run.test, run.accelerator
     assert config is not None
     assert test is not None
+    psnr: dict[float, float] = {}
     chosen = choose(range(len(test)), config)
     for sigma in run.recipe.evaluation.sigmas:
         share = chosen[accelerator.process_index :: accelerator.num_processes]
@@ -39,12 +43,14 @@ def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> None:
         if not found:
             raise DataError("no image of data.test can be read")
         noisy, denoised = (sum(column) / len(found) for column in zip(*found, strict=True))
+        psnr[sigma] = denoised
         named = f"sigma {sigma:.3g}"
         log.tracker.numbers({f"psnr/{named}": denoised, f"psnr of the noisy image/{named}": noisy}, at)
         log.write("evaluation", at, sigma=sigma, noisy=noisy, psnr=denoised, images=len(found))
         log.say(f"{run.recipe.name}: step {at}, sigma {sigma:.3g}: {noisy:.2f} -> {denoised:.2f} dB")
     if run.recipe.training.tracker is not None and accelerator.is_main_process:
         log.tracker.pictures(_pictures(run, model, chosen), at)
+    return psnr
 
 
 def _pictures(run: Run, model: MultiScaleModel, chosen: list[int]) -> dict[str, Tensor]:

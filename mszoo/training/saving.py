@@ -64,7 +64,7 @@ def save_checkpoint(run: Run, model: MultiScaleModel, at: int) -> None:
     try:
         if main:
             model.save_pretrained(run.out, beside={"recipe.yaml": run.source.text()})
-        state.save(run.accelerator, run.out / "state", at, run.average)
+        state.save(run.accelerator, run.out / "state", at, run.average, run.recipe.training.keep)
     except OSError as error:
         raise unsaved(run, f"step {at}", error) from error
 

@@ -169,7 +169,7 @@ def make_accelerator(recipe: Recipe, out: Path | None = None) -> Accelerator:
             mixed_precision=precision,
             gradient_accumulation_plugin=accumulation,
             log_with=None if tracker is None else tracker.name,
-            project_config=ProjectConfiguration(logging_dir=None if out is None else str(out / FOLDER)),
+            project_config=None if out is None else ProjectConfiguration(logging_dir=str(out / FOLDER)),
         )
     except ValueError as error:
         raise TrainingError(f"Accelerate cannot start: {error}") from None
@@ -273,7 +273,7 @@ def _check_unchanged(recipe: Recipe, out: Path) -> None:
     except MszooError:  # of an older version, or killed before it was written: nothing to compare with
         return
     free = ("training.steps", "training.workers", "training.checkpoint_every", "training.init", "data.train.path")
-    free += ("training.tracker",)
+    free += ("training.tracker", "training.keep", "training.best")
     free += ("data.test", "evaluation", "publication", "description", "name")
     changed = [d for d in differences(began.model_dump(), recipe.model_dump()) if not d.startswith(free)]
     if changed:

@@ -24,11 +24,10 @@ from mszoo.files import flush, read_text
 __all__ = ["latest", "load", "save"]
 
 _AVERAGE, _CHECKSUMS = "average.safetensors", "sha256.json"
-_KEEP = 2
 _NAME = re.compile(r"step-(\d{8})\Z")
 
 
-def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module | None = None) -> None:
+def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module | None = None, keep: int = 2) -> None:
     """Write the state after ``step`` steps, then prune older ones. All processes call it together.
 
     Args:
@@ -36,6 +35,7 @@ def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module |
         folder: of all states of the run.
         step: steps done.
         average: a module that Accelerate does not know of, the same on every process; None: none.
+        keep: how many of the newest states are left.
 
     Raises:
         OSError: it cannot be written; older states are whole.
@@ -57,7 +57,7 @@ def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module |
             raise OSError(str(error).splitlines()[0]) from error
         raise
     if accelerator.is_main_process:
-        for old in _whole(folder)[:-_KEEP]:
+        for old in _whole(folder)[:-keep]:
             shutil.rmtree(old, ignore_errors=True)  # by the next time, if not now
     accelerator.wait_for_everyone()
 
