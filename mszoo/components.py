@@ -122,6 +122,12 @@ def mszoo_components() -> Iterator[Spec]:
         "squared errors of the score and of the time score (paper B)",
     )
     yield Spec(
+        "objective",
+        "contrastive",
+        "mszoo.objectives.contrastive:Contrastive",
+        "noise-contrastive in space and time: no second derivatives (Yu et al.)",
+    )
+    yield Spec(
         "dataset",
         "pickled_batches",
         "mszoo.data.pickled_batches:PickledBatches",

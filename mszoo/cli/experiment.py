@@ -56,6 +56,7 @@ def scale_mixture(out: Out = None, overwrite: Overwrite = False, steps: Steps = 
 @app.command("known-densities")
 def known_densities(
     names: Annotated[list[str] | None, typer.Argument(help="Which; by default all four.")] = None,
+    objective: Annotated[str, typer.Option(help="dual_score_matching, or contrastive.")] = "dual_score_matching",
     out: Out = None,
     overwrite: Overwrite = False,
     steps: Steps = None,
@@ -65,8 +66,10 @@ def known_densities(
     folder = _folder("known-densities", out, overwrite)
     from mszoo.errors import MszooError, suggest
     from mszoo.experiments.densities import DENSITIES
-    from mszoo.experiments.known_densities import SETTINGS, compare, plot, train
+    from mszoo.experiments.known_densities import OBJECTIVES, SETTINGS, compare, plot, train
 
+    if objective not in OBJECTIVES:
+        raise MszooError(f"no objective {objective!r} here; there are {', '.join(OBJECTIVES)}")
     names = names or list(DENSITIES)
     for name in names:
         if name not in DENSITIES:
@@ -78,7 +81,9 @@ def known_densities(
         for name in names:
             setting, began = SETTINGS[name], time.monotonic()
             task = progress.add_task(name, total=steps or setting.training.steps)
-            models[name] = train(DENSITIES[name], setting, steps, seed, lambda step, task=task: progress.advance(task))
+            models[name] = train(
+                DENSITIES[name], setting, steps, seed, lambda step, task=task: progress.advance(task), objective
+            )
             seconds = time.monotonic() - began
             found = compare(name, models[name])
             rows += found

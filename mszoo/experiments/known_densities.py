@@ -1,4 +1,4 @@
-"""Energies learned by dual score matching against the exact ones: Gaussians, a mixture, independent Laplacians."""
+"""Energies that were learned against the exact ones: Gaussians, a mixture, independent Laplacians."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mszoo.experiments.densities import DENSITIES, Density, Shape
 from mszoo.heads import AnchoredEnergy, EnergyHead
 from mszoo.inference import normalize
 from mszoo.model import MultiScaleModel
-from mszoo.objectives import DualScoreMatching
+from mszoo.objectives import Contrastive, DualScoreMatching, Objective
 from mszoo.randomness import Draw
 from mszoo.recipe import TrainingConfig
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 
-__all__ = ["SETTINGS", "EnergyRow", "Setting", "compare", "energies", "plot", "train"]
+__all__ = ["OBJECTIVES", "SETTINGS", "EnergyRow", "Setting", "compare", "energies", "plot", "train"]
 
 
 Network = Callable[[Shape], Conditioner]
@@ -89,6 +89,13 @@ SETTINGS = {
 """By the name of the density."""
 
 
+OBJECTIVES: dict[str, Callable[[Setting], Objective]] = {
+    "dual_score_matching": lambda setting: DualScoreMatching(time_weight=setting.time_weight),
+    "contrastive": lambda setting: Contrastive(),
+}
+"""What they are learned with, from PSNR 90 to -30 dB, by name."""
+
+
 @dataclass(frozen=True)
 class EnergyRow:
     """A learned energy against the exact one at one noise level, in bits per dimension.
@@ -118,8 +125,9 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     progress: Callable[[int], object] = lambda step: None,
+    objective: str = "dual_score_matching",
 ) -> MultiScaleModel:
-    """Learn a density from an endless supply of its images, by dual score matching from PSNR 90 to -30 dB.
+    """Learn a density from an endless supply of its images.
 
     Optimizer, rate and average are those of :mod:`mszoo.training`; its loop is not, which is for images that are
     read, in runs that are saved and resumed.
@@ -130,6 +138,7 @@ def train(
         steps: instead of the setting's.
         seed: of weights, images and noise.
         progress: called after each step.
+        objective: a key of :data:`OBJECTIVES`.
     """
     torch.manual_seed(seed)
     head = AnchoredEnergy(setting.network(density.shape), levels=setting.levels, offset=True)
@@ -137,14 +146,14 @@ def train(
     settings = setting.training.model_copy(update={"steps": steps or setting.training.steps})
     generator = torch.Generator().manual_seed(seed)
     head.fit([(density.sample(4096, generator), None)])
-    objective = DualScoreMatching(time_weight=setting.time_weight)
+    pays = OBJECTIVES[objective](setting)
     optimizer, average = make_optimizer(model, settings), make_average(model, settings)
     scheduler = make_scheduler(optimizer, settings)
     for step in range(settings.steps):
         scheduler.step_update(step)
         x = density.sample(settings.batch_size, generator)
-        y, t = objective.corrupt(x, Draw(seed, step, list(range(len(x)))))
-        loss, _ = objective.loss(head, x, y, t, None)
+        y, t = pays.corrupt(x, Draw(seed, step, list(range(len(x)))))
+        loss, _ = pays.loss(head, x, y, t, None)
         optimizer.zero_grad()
         loss.backward()
         if settings.clip is not None:

@@ -22,6 +22,8 @@ class Objective(nn.Module, ABC):
     """Whether it can train a scale that has a condition."""
     needs_energy: bool = False
     """Whether it trains only heads that have an energy."""
+    versions: int = 1
+    """How many noisy versions of an image :meth:`corrupt` returns, the first of them at random noise levels."""
     largest_t: float = math.inf
     """Largest noise variance it trains at, in the units of its coefficients; infinite if it has none."""
 
@@ -38,7 +40,8 @@ class Objective(nn.Module, ABC):
             draw: the only source of random numbers.
 
         Returns:
-            Noisy coefficients, the shape of x, and their noise variance t (B,).
+            Noisy coefficients, the shape of x, and their noise variance t (B,). Of more ``versions`` than one: one
+            after another along the channels, (B, versions C, H, W), and t (B, versions).
         """
 
     @abstractmethod

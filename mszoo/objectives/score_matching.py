@@ -21,11 +21,12 @@ from mszoo.objectives.base import Objective
 from mszoo.objectives.noise import NoiseLevels
 from mszoo.randomness import Draw
 
-__all__ = ["DualScoreMatching", "ScoreMatching"]
+__all__ = ["PAPER_B", "DualScoreMatching", "ScoreMatching"]
 
 # No noise at all, which some distributions draw once in ten million times, has no weight.
 _LEAST = 1e-12
-_PAPER_B = NoiseLevels.model_validate({"psnr": (90, -30)})
+PAPER_B = NoiseLevels.model_validate({"psnr": (90, -30)})
+"""Paper B's noise levels: log-uniform from PSNR 90 to -30 dB."""
 
 
 class ScoreMatching(Objective):
@@ -38,7 +39,7 @@ class ScoreMatching(Objective):
 
     def __init__(self, *, noise: NoiseLevels | None = None, weight_exponent: pydantic.FiniteFloat = 0.0) -> None:
         super().__init__()
-        self.noise = noise or _PAPER_B
+        self.noise = noise or PAPER_B
         self.weight_exponent = weight_exponent
         self.largest_t = self.noise.max_sigma**2
 

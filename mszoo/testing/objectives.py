@@ -19,14 +19,16 @@ _WHERE = "mszoo.objectives.Objective"
 
 
 def corrupts_as_it_says(subject: Subject) -> None:
-    """corrupt returns y of the shape of x and a positive t (B,), and the noise has the variance it says."""
+    """corrupt returns y of the shape of x and a positive t (B,), for each of its versions, and noise of variance t."""
     objective: Objective = subject.make()
-    x = torch.rand(256, 1, 16, 16)
+    x, n = torch.rand(256, 1, 16, 16), objective.versions
     y, t = objective.corrupt(x, Draw(0, 0, list(range(256))))
-    require(y.shape == x.shape, f"y is {tuple(y.shape)}, x is {tuple(x.shape)}", f"{_WHERE}.corrupt")
-    require(tuple(t.shape) == (256,), f"t is {tuple(t.shape)}, not (B,)", f"{_WHERE}.corrupt")
+    shape, count = (256, n, 16, 16), (256,) if n == 1 else (256, n)
+    require(tuple(y.shape) == shape, f"y is {tuple(y.shape)}, not {shape}, x is {tuple(x.shape)}", f"{_WHERE}.corrupt")
+    require(tuple(t.shape) == count, f"t is {tuple(t.shape)}, not {count}", f"{_WHERE}.corrupt")
     require(bool((t > 0).all()), "t is not positive", f"{_WHERE}.corrupt")
-    ratio = float(((y - x).double().square().flatten(1).mean(1) / t)[t > 1e-6].mean())
+    variance = t.reshape(256, n)
+    ratio = float(((y - x).double().square().flatten(2).mean(2) / variance)[variance > 1e-6].mean())
     require(abs(ratio - 1) < 0.05, f"the noise has {ratio:.3f} times the variance t", f"{_WHERE}.corrupt")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -17,7 +17,7 @@ from mszoo.heads import EnergyHead, Head
 from mszoo.objectives.noise import NoiseLevels
 from mszoo.randomness import Draw
 
-OBJECTIVES = ["denoising", "dual_score_matching", "score_matching"]
+OBJECTIVES = ["contrastive", "denoising", "dual_score_matching", "score_matching"]
 NOISES: list[dict[str, Any]] = [
     {},
     {"distribution": "squared_uniform", "max_sigma": 4.0},
@@ -27,8 +27,11 @@ NOISES: list[dict[str, Any]] = [
 ]
 
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
+every_single = pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "contrastive"])
 every_noise = pytest.mark.parametrize("noise", NOISES, ids=str)
 every_sort = pytest.mark.parametrize("sort", ["normal", "uniform"])
+
+SMOOTH = {"norm": "channel", "activation": "gelu", "noise_embedding": True}
 
 seed = st.integers(0, 2**63 - 1)
 samples = st.lists(st.integers(0, 2**40), min_size=1, max_size=8, unique=True)
@@ -172,7 +175,7 @@ def test_psnr_gives_the_range_of_sigma() -> None:
 # ---- objectives ----------------------------------------------------------------------------------------------
 
 
-@every_objective
+@every_single
 @every_noise
 def test_corrupt_adds_white_noise_of_variance_t(name: str, noise: dict[str, Any]) -> None:
     objective, levels = mszoo.create("objective", name, noise=noise), NoiseLevels(**noise)
@@ -305,6 +308,113 @@ def test_no_noise_at_all_is_no_fault(name: str) -> None:
     loss, _ = mszoo.create("objective", name).loss(Guess(torch.ones_like(x), torch.ones(3)), x, x, t, None)
     assert loss.isfinite()
     assert mszoo.create("objective", name).largest_t == pytest.approx(1e3)
+
+
+# ---- the contrastive one -------------------------------------------------------------------------------------
+
+PSNR = {"psnr": [30, 0]}
+
+
+def gaussian_head(variance: float, channels: int = 1) -> EnergyHead:
+    """Exactly a white Gaussian's energy about 0, of this variance for clean images, whatever the noise level."""
+    network = mszoo.create(
+        "conditioner", "bias_free_cnn", channels, receptive_field=5, depth=3, width=4, zero_output=True, **SMOOTH
+    )
+    head = mszoo.create("head", "anchored", network, levels=0)
+    head.low_variance.fill_(variance)
+    return head
+
+
+@given(seed=seed, steps=st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)))
+@settings(max_examples=20, deadline=None)
+def test_the_other_point_is_a_small_step_away_and_within_the_range(seed: int, steps: tuple[float, float]) -> None:
+    a, b = steps
+    objective = mszoo.create("objective", "contrastive", noise=PSNR, time_step=a, space_step=b)
+    x = torch.zeros(200, 2, 8, 8)
+    y, t = objective.corrupt(x, Draw(seed, 0, list(range(200))))
+    assert y.shape == (200, 4, 8, 8)
+    assert t.shape == (200, 2)
+    assert t.min() >= 1e-3 * (1 - 1e-5)
+    assert t.max() <= 1 + 1e-5
+    one, other = y.chunk(2, 1)
+    moved = (other - one).square().flatten(1).sum(1) / t.prod(1).sqrt()
+    assert moved.mean().sqrt() == pytest.approx(b, rel=0.05)
+    inside = ((t > 4e-3) & (t < 0.25)).all(1)  # too far from both ends to be reflected
+    ratio = t.log().diff(dim=1).flatten()[inside]
+    assert ratio.std() == pytest.approx(a * math.sqrt(2 / 128), rel=0.35)
+
+
+def test_a_step_back_is_as_probable() -> None:
+    """Noise levels stay uniform in their logarithm, near the ends too."""
+    objective = mszoo.create("objective", "contrastive", noise=PSNR, time_step=3.0)
+    _, t = objective.corrupt(torch.zeros(20_000, 1, 2, 2), Draw(0, 0, list(range(20_000))))
+    for column in t.unbind(1):
+        u = (column.log() - math.log(1e-3)) / math.log(1e3)
+        counts = torch.histc(u, 10, 0, 1)
+        assert (counts - 2000).abs().max() < 6 * math.sqrt(2000)
+
+
+@pytest.mark.parametrize("see_clean", [True, False])
+def test_the_contrast_is_smallest_for_the_true_density(see_clean: bool) -> None:
+    """Of Gaussians, that of the data's variance and no other; and the mean slope in it is none."""
+    objective = mszoo.create("objective", "contrastive", noise=PSNR, see_clean=see_clean, time_step=2.0, space_step=3.0)
+    x = 0.3 * torch.randn(20_000, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    y, t = objective.corrupt(x, Draw(0, 0, list(range(len(x)))))
+    variances = [0.05, 0.07, 0.09, 0.11, 0.14]
+    losses = [objective.loss(gaussian_head(v), x, y, t, None)[0].item() for v in variances]
+    assert min(losses) == losses[2]
+
+
+def test_seeing_the_clean_image_changes_the_mean_of_the_slope_little_and_its_noise_much() -> None:
+    x = 0.3 * torch.randn(20_000, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    means, deviations = [], []
+    for see_clean in (False, True):
+        objective = mszoo.create("objective", "contrastive", noise=PSNR, see_clean=see_clean)
+        y, t = objective.corrupt(x, Draw(0, 0, list(range(len(x)))))
+        below, above = gaussian_head(0.149), gaussian_head(0.151)
+        parts = range(0, len(x), 100)
+        slopes = torch.tensor(
+            [
+                (objective.loss(above, *rows, None)[0] - objective.loss(below, *rows, None)[0]).item() / 0.002
+                for i in parts
+                for rows in [[v[i : i + 100] for v in (x, y, t)]]
+            ]
+        )
+        means.append(slopes.mean())
+        deviations.append(slopes.std())
+    error = deviations[0] / math.sqrt(len(x) / 100)
+    print(f"slope {means[0]:.4f} +- {error:.4f} and {means[1]:.4f}; noise {deviations[0]:.4f} and {deviations[1]:.4f}")
+    assert abs(means[0] - means[1]) < 4 * error
+    assert deviations[1] < deviations[0]
+
+
+def test_the_contrastive_loss_by_hand() -> None:
+    objective = mszoo.create("objective", "contrastive", see_clean=False)
+    head, x = gaussian_head(0.25), torch.zeros(1, 1, 2, 2)
+    y = torch.stack([torch.full((2, 2), 0.5), torch.full((2, 2), 1.0)])[None]
+    t = torch.tensor([[0.25, 0.75]])
+    energies = [(4 * (v**2 / s + math.log(2 * math.pi * s))) / 2 for v, s in ((0.5, 0.5), (1.0, 1.0))]
+    loss, logs = objective.loss(head, x, y, t, None)
+    assert loss.item() == pytest.approx(math.log1p(math.exp(energies[0] - energies[1])))
+    assert logs["right"] == float(energies[0] < energies[1])
+
+
+def test_the_contrastive_loss_needs_no_second_derivative() -> None:
+    """Of a conditional scale: one backward pass reaches every parameter."""
+    objective = mszoo.create("objective", "contrastive")
+    network = mszoo.create("conditioner", "bias_free_cnn", 3, 1, receptive_field=5, depth=3, width=4, **SMOOTH)
+    head = mszoo.create("head", "predictive", network)
+    x, cond = torch.randn(4, 3, 8, 8), torch.rand(4, 1, 8, 8)
+    y, t = objective.corrupt(x, Draw(0, 0, [0, 1, 2, 3]))
+    loss, _ = objective.loss(head, x, y, t, cond)
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
+
+
+@pytest.mark.parametrize("distribution", ["squared_uniform", "uniform"])
+def test_the_contrastive_one_refuses_levels_whose_step_back_is_not_as_probable(distribution: str) -> None:
+    with pytest.raises(OptionsError, match="log_uniform"):
+        mszoo.create("objective", "contrastive", noise={"distribution": distribution})
 
 
 @pytest.mark.parametrize("distribution", ["squared_uniform", "uniform"])

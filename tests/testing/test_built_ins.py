@@ -22,7 +22,7 @@ ENERGY = {**LOCAL, "activation": "gelu", "noise_embedding": True}
     ("conditioner", "unet", {"width": 4, "halvings": 2}),
     ("conditioner", "unet", {"width": 4, "halvings": 1, "embedding": "log", "zero_output": True}),
     *(("head", name) for name in ("denoiser", "inner_product", "squared_norm", "anchored", "score")),
-    *(("objective", name) for name in ("denoising", "score_matching", "dual_score_matching")),
+    *(("objective", name) for name in ("denoising", "score_matching", "dual_score_matching", "contrastive")),
     ("dataset", "photographs"),
     *(("sampler", name) for name in ("ascent", "heun", "langevin")),
     ("sampler", "heun", {"steps": 300, "churn": 10.0}),
