@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mszoo.errors import ImageSizeError, OptionsError
 
-__all__ = ["check_images", "doubt", "noise_levels"]
+__all__ = ["check_images", "doubt", "noise_levels", "numbers"]
 
 
 def check_images(x: Tensor, channels: int) -> None:
@@ -55,7 +55,7 @@ def noise_levels(name: str, value: float | Tensor, y: Tensor, positive: str | No
     if values.numel() not in (1, len(y)):
         raise refuse(f"should be one number, or one for each image ({len(y)}), got {values.numel()} numbers")
     largest = torch.finfo(y.dtype).max ** (0.5 if name == "sigma" else 1)
-    for number in _numbers(values):
+    for number in numbers(values):
         if math.isnan(number):
             raise refuse("is not a number (nan)")
         if number < 0:
@@ -69,11 +69,11 @@ def noise_levels(name: str, value: float | Tensor, y: Tensor, positive: str | No
 
 def doubt(sigma: Tensor, y: Tensor) -> None:
     """Warn of a noise level that images in [0, 1] hardly have: of grey levels, or divided by 255 twice."""
-    numbers = [number for number in _numbers(sigma) if number > 0]
-    if not numbers:
+    positive = [number for number in numbers(sigma) if number > 0]
+    if not positive:
         return
-    least, most = min(numbers), max(numbers)
-    if most > 2 and any(number < most / 2 for number in _numbers(y.detach().std())):
+    least, most = min(positive), max(positive)
+    if most > 2 and any(number < most / 2 for number in numbers(y.detach().std())):
         text = f"sigma {most:g} is far above what the image shows: for {most:g} grey levels of 255 it is {most:g}/255"
     elif least < 1e-3:
         text = f"sigma {least:g} is below a quarter of a grey level: was it divided by 255 twice, or is it a variance?"
@@ -82,7 +82,7 @@ def doubt(sigma: Tensor, y: Tensor) -> None:
     warnings.warn(f"{text}; images are in [0, 1] here, and so is their noise", stacklevel=4)
 
 
-def _numbers(values: Tensor) -> list[float]:
+def numbers(values: Tensor) -> list[float]:
     """The values of a tensor; none where they cannot be looked at: compiled, on no device, or under ``vmap``."""
     if torch.compiler.is_compiling() or values.is_meta:
         return []

@@ -68,8 +68,10 @@ class MultiScaleModel(nn.Module):
         # Of every scale, the largest noise variance it was trained at: where drawing begins at most, and where the
         # constant of the coarsest scale's energy is found.
         self.largest_t = [1e3] * (len(detail) + 1)
+        self.trained_size: tuple[int, int] | None = None  # largest height and width it was trained on, where known
         self.folder: Path | None = None  # that it was read from
         self._has_said_blind = False
+        self.has_doubted: set[str] = set()  # what of a density's limits has been told
 
     # ---- building, saving ------------------------------------------------------------------------------------
 
@@ -412,7 +414,7 @@ class MultiScaleModel(nn.Module):
         return noise_level(self, y)
 
     def log_prob(self, x: Tensor, unit: Unit = "nats") -> Tensor:
-        """log p(x), (B,); see :func:`mszoo.inference.log_prob`.
+        """log p(x), (B,); see :func:`mszoo.inference.log_prob`, which also says where not to believe it.
 
         Example:
             >>> import torch, mszoo

@@ -34,6 +34,7 @@ __all__ = ["difference", "expected_shapes", "outline", "read_model"]
 _CONSTANTS = pydantic.TypeAdapter(Annotated[list[Constant], pydantic.Field(max_length=1000), pydantic.FailFast()])
 _Variance = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 _LARGEST = pydantic.TypeAdapter(_Variance | list[_Variance])  # of all scales, in older checkpoints, or of each
+_SIZE = pydantic.TypeAdapter(tuple[pydantic.PositiveInt, pydantic.PositiveInt] | None)
 _MOST_TENSORS = 5000  # of a model: without memory, a thousand take about a second to build
 _LONGEST = 2000  # characters of a message, which quotes what a stranger wrote
 
@@ -55,6 +56,7 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
         check_claims(config.get("components", []))
         constants = _CONSTANTS.validate_python(config.get("constants", []))
         largest_t = _LARGEST.validate_python(config.get("largest_t", 1e3))
+        trained_size = _SIZE.validate_python(config.get("trained_size"))
         # A part may build tensors that it does not keep, but not many times those it keeps.
         expected = expected_shapes(config["model"], most=min(2 * len(shapes) + 200, _MOST_TENSORS))
     except pydantic.ValidationError as error:
@@ -80,6 +82,7 @@ def read_model(folder: str | Path, device: str | torch.device = "cpu") -> MultiS
     if len(model.largest_t) != len(model.scales):
         fault = f"largest_t has {len(model.largest_t)} numbers for {len(model.scales)} scales"
         raise CheckpointError(f"{folder}: the constants in its {checkpoint.CONFIG} are malformed: {fault}")
+    model.trained_size = trained_size
     model.folder = folder
     return model.to(device, torch.float32).eval()  # whatever a caller's default floating-point type is
 

@@ -31,5 +31,6 @@ def save_model(model: MultiScaleModel, folder: str | Path, beside: Mapping[str, 
         "components": claims_of(p for m in model.modules() if (p := getattr(m, "part", None)) is not None),
         "constants": [asdict(c) for c in model.constants.values()],
         "largest_t": model.largest_t,
+        "trained_size": model.trained_size,
     }
     checkpoint.write(Path(folder), config, model.state_dict(), beside)

@@ -272,9 +272,9 @@ def modes(
     with Progress(console=errors, transient=True) as progress:
         task = progress.add_task("ascending", total=3 * len(NOISES) * steps)
         rows, found = measure(loaded, photographs, NOISES, steps, lambda: progress.advance(task))
-    shown = table("start", "t", "bits/dim before", "after", "saved in 8 bits", "rms change")
+    shown = table("start", "t", "bits/dim before", "after", "saved in 8 bits", "noisy before", "after", "rms change")
     for row in rows:
-        numbers = row.before, row.after, row.saved, row.distance
+        numbers = row.before, row.after, row.saved, row.noisy_before, row.noisy_after, row.distance
         shown.add_row(row.start, f"{row.t:.2g}", *(f"{v:.3f}" for v in numbers))
     console.print(shown)
     _write("modes", folder, rows, lambda path: plot({k: v.cpu() for k, v in found.items()}, rows, path))

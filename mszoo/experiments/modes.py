@@ -44,6 +44,8 @@ class Mode:
         after: where the ascent ended.
         saved: of the same, saved in 8 bits.
         distance: root mean square change of a pixel.
+        noisy_before: of the start with noise of four grey levels, mean over draws.
+        noisy_after: of where the ascent ended, likewise.
     """
 
     start: str
@@ -52,6 +54,8 @@ class Mode:
     after: float
     saved: float
     distance: float
+    noisy_before: float
+    noisy_after: float
 
 
 def starts(photographs: Tensor) -> dict[str, Tensor]:
@@ -114,12 +118,17 @@ def modes(
         with torch.no_grad():
             return model.nll(y).mean().item()
 
+    def noisy(y: Tensor) -> float:
+        generators = child_generators(2, len(y))
+        return sum(bits(y + math.sqrt(NOISES[-1]) * normal(y, generators)) for _ in range(_DRAWS)) / _DRAWS
+
     rows, found = [], {}
     for start, x in starts(photographs).items():
         for t in noises:
             y = climb(model, x, t, steps, tell)
             saved = (y.clamp(0, 1) * 255).round() / 255
-            rows.append(Mode(start, t, bits(x), bits(y), bits(saved), (y - x).square().mean().sqrt().item()))
+            distance = (y - x).square().mean().sqrt().item()
+            rows.append(Mode(start, t, bits(x), bits(y), bits(saved), distance, noisy(x), noisy(y)))
             found[start, t] = y[0]
     return rows, found
 

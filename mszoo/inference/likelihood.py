@@ -8,12 +8,14 @@ for clean images: each term is minus an energy at t = 0, less the constant that 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from mszoo.arguments import numbers
 from mszoo.errors import OptionsError, UnsupportedError
 from mszoo.heads import EnergyHead
 from mszoo.heads.normalization import Constant, normalization_constant
@@ -151,6 +153,12 @@ def log_prob(model: MultiScaleModel, x: Tensor, unit: Unit = "nats") -> Tensor:
     saves its memory. The constant of a head that is not ``normalized`` is a number: a derivative in the weights lacks
     its part, and is no gradient of the likelihood.
 
+    An energy is learned at noisy training images, and what it says far from them is extrapolation. There are textures
+    that no image was near and whose log p is far above any photograph's; climbing log p ends in one (``mszoo experiment
+    modes``). So compare images of one kind, and do not maximize log p at no noise. A warning tells, once for a model,
+    of images larger than those of training where a network sees the whole image, and of a log p that no image of 8 bits
+    can have. The mean of log p over noise of four grey levels ranks textures below photographs.
+
     Args:
         model: with an energy head at every scale.
         x: images (B, C, H, W) in [0, 1], in any floating-point type.
@@ -170,7 +178,33 @@ def log_prob(model: MultiScaleModel, x: Tensor, unit: Unit = "nats") -> Tensor:
     if unit not in _UNITS:
         raise OptionsError("log_prob", [(("unit",), f"should be one of {', '.join(_UNITS)}, got {unit!r}")])
     total = torch.stack(log_prob_scales(model, x)).sum(0)
+    _doubt(model, x, total)
     return total if unit == "nats" else total * (10 / (x[0].numel() * math.log(10)))
+
+
+def _doubt(model: MultiScaleModel, x: Tensor, log_p: Tensor) -> None:
+    """Warn, once for a model, of images that are larger or stranger than those that it was trained on."""
+    height, width = x.shape[-2:]
+    most = model.trained_size
+    if most is not None and model.reach is None and (height > most[0] or width > most[1]):
+        _tell_once(
+            model,
+            f"this model sees the whole image and was trained on at most {most[0]}x{most[1]} pixels: do not believe "
+            f"its log p of {height}x{width} pixels; cut the image, or take local energies (photographs-energy)",
+        )
+    d = x[0].numel()
+    if any(nats > d * math.log(256) for nats in numbers(log_p)):
+        _tell_once(
+            model,
+            "log p is above what any image of 8 bits can have (fewer than 0 bits a pixel): nothing like such an image "
+            "was among those of training, do not believe it; see `mszoo guide log-prob`",
+        )
+
+
+def _tell_once(model: MultiScaleModel, doubt: str) -> None:
+    if doubt not in model.has_doubted:
+        model.has_doubted.add(doubt)
+        warnings.warn(doubt, stacklevel=4)
 
 
 def nll(

@@ -134,6 +134,8 @@ def prepare(source: Source, recipe: Recipe, out: Path, accelerator: Accelerator,
     batches, test = open_data(source, recipe, model.unit, accelerator.process_index, accelerator.num_processes)
     objectives = [registry().create("objective", o.name, **o.options) for o in recipe.objectives()]
     model.largest_t = [min(t, o.largest_t) for t, o in zip(model.largest_t, objectives, strict=True)]
+    heights, widths = zip(*batches.sizes, strict=True)
+    model.trained_size = max(heights), max(widths)
     if start == 0 and settings.init is not None:
         grow(model, MultiScaleModel.from_pretrained(find(settings.init)), settings.init)
     step = Step(model, objectives, settings.scales)

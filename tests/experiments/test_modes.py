@@ -29,4 +29,8 @@ def test_rows_hold_what_was_found(gaussian: mszoo.MultiScaleModel) -> None:
     for row in rows:
         assert best - 1e-3 <= row.after <= row.before + 1e-3
         assert row.saved == pytest.approx(row.after, abs=0.05)
+        # Noise of variance t adds t / (2 v) nats to the energy of a Gaussian's pixel.
+        price = (4 / 255) ** 2 / (2 * VARIANCE * math.log(2))
+        assert row.noisy_after == pytest.approx(row.after + price, abs=0.02)
+        assert row.noisy_before == pytest.approx(row.before + price, abs=0.1)
         assert found[row.start, 0.0].shape == (1, 8, 8)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 
 import pytest
 import torch
@@ -183,3 +184,73 @@ def test_other_weights_have_another_constant(tmp_path):
                 mszoo.load(tmp_path)
         else:
             assert mszoo.load(tmp_path).largest_t == read
+
+
+# ---- where not to believe it ---------------------------------------------------------------------------------
+
+
+def whole(size):
+    """A network that sees the whole image."""
+    config = {
+        "channels": 1,
+        "coarse": {"conditioner": {"name": "unet", "width": 4, "halvings": 1}, "head": "anchored"},
+    }
+    model = mszoo.MultiScaleModel.from_config(config).eval()
+    model.trained_size = size
+    return model
+
+
+def told(model, x):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.log_prob(x)
+        model.nll(x)
+    return [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 16), (16, 8)])
+def test_larger_images_than_those_of_training_are_doubted_once(size):
+    model = whole((8, 8))
+    doubts = told(model, torch.rand(2, 1, *size))
+    assert len(doubts) == (size != (8, 8))
+    if doubts:
+        assert f"trained on at most 8x8 pixels: do not believe its log p of {size[0]}x{size[1]} pixels" in doubts[0]
+
+
+def test_local_energies_and_sizes_that_are_not_known_are_not_doubted():
+    local = energy(1)
+    local.trained_size = (8, 8)
+    for model in (local, whole(None)):
+        assert not told(model, torch.rand(2, 1, 16, 16))
+
+
+def test_what_is_more_than_certain_at_eight_bits_is_doubted_once():
+    model = white(variance=1e-8)
+    x = torch.full((1, 1, 8, 8), 0.5, dtype=torch.float64)
+    assert model.nll(x + 0.1) > 0
+    assert not model.has_doubted
+    (doubt,) = told(model, x)
+    assert "fewer than 0 bits a pixel" in doubt
+    assert "mszoo guide log-prob" in doubt
+    assert not told(model, x)
+
+
+def test_doubts_do_not_stop_transforms():
+    model = white(variance=1e-8)
+    x = torch.full((2, 1, 4, 4), 0.5, dtype=torch.float64)
+    each = torch.func.vmap(lambda image: model.log_prob(image[None])[0])(x)
+    torch.testing.assert_close(each, exact(x, variance=1e-8), rtol=1e-5, atol=0)  # t is in float32
+
+
+def test_the_size_of_training_travels_with_the_checkpoint(tmp_path):
+    model = whole((8, 16))
+    model.save_pretrained(tmp_path)
+    assert mszoo.load(tmp_path).trained_size == (8, 16)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for size in ([8], [0, 8], "8"):
+        (tmp_path / "config.json").write_text(json.dumps({**config, "trained_size": size}))
+        with pytest.raises(CheckpointError, match="malformed"):
+            mszoo.load(tmp_path)
+    del config["trained_size"]  # an older checkpoint
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert mszoo.load(tmp_path).trained_size is None

@@ -160,5 +160,6 @@ def test_the_constant_is_found_within_the_noise_of_training(tmp_path):
     model = mszoo.load(out)
     constant = model.constants[(1, 32, 32)]
     assert model.largest_t == [constant.t]
+    assert model.trained_size == (32, 32)
     assert constant.t == pytest.approx(10)  # PSNR -10 dB
     assert constant.error > 0
