@@ -8,7 +8,7 @@ import mszoo
 PACKAGE = Path(mszoo.__file__).parent
 # From the bottom to the top, each a layer of its own: a module imports from its own room or from those below.
 LAYERS = [
-    *("errors", "isolation", "shipped", "devices", "files", "pickles", "options", "randomness", "text"),
+    *("errors", "isolation", "shipped", "devices", "processes", "files", "pickles", "options", "randomness", "text"),
     *("registry", "hooks", "components", "discovery", "recipe", "pictures"),
     *("bases", "conditioners", "heads", "objectives", "data", "samplers"),
     *("summary", "arguments", "build", "model", "checkpoint", "importers"),

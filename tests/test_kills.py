@@ -128,6 +128,34 @@ def test_log_prob(photos: Path, tmp_path: Path, kills: int) -> None:
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one process", "two processes"])
+@pytest.mark.parametrize("kills", [FEW, MANY])
+def test_log_prob_of_a_collection(photos: Path, tmp_path: Path, kills: int, several: bool) -> None:
+    energy().save_pretrained(tmp_path / "model")
+    for i in range(40):  # each of a size of its own: a batch of its own
+        Image.new("L", (33 + i, 40), i).save(photos / f"{i}.png")
+    whole, again = tmp_path / "whole.csv", tmp_path / "again.csv"
+    words = ["log-prob", "--data", photos, "--model", tmp_path / "model", "--out"]
+    finish(*words, whole)
+    parts, killed = Path(f"{again}.part"), 0
+
+    def rows() -> int:
+        return sum(file.stat().st_size for file in parts.glob("*.rows")) // 24
+
+    for k in range(kills):
+        killed += kill([*words, again, "--resume"], rows, 2 + k * 36 // kills, several)
+        assert not again.exists() or k
+    assert killed
+    if parts.exists():
+        refused = start(*words, again)
+        assert b"--resume" in refused.communicate()[1].replace(b"\n", b" ")
+        assert refused.returncode == 1
+    finish(*words, again, "--resume", several=several)
+    assert again.read_bytes() == whole.read_bytes()
+    assert len(whole.read_text().splitlines()) == 41
+    assert not parts.exists()
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one process", "two processes"])
 @pytest.mark.parametrize("kills", [pytest.param(1, id="one", marks=pytest.mark.slow), MANY])
 def test_train(tmp_path: Path, kills: int, several: bool) -> None:
     steps = 8 + 4 * kills

@@ -72,6 +72,8 @@ def denoise(
 ) -> None:
     """Denoise image files of any size. OUT is a file for one image, a folder for more.
 
+    Of a large collection each process of accelerate launch takes its share; --skip-existing goes on after an end.
+
     The noise is taken to be white, the same and independent in every pixel; --poisson is for that of photons.
     """
     from mszoo.pictures.reading import open_picture
@@ -93,6 +95,7 @@ def denoise(
     from mszoo.inference import add_noise as add
     from mszoo.inference import denoise_image, denoise_poisson, estimate_sigma, fast
     from mszoo.pictures.picture import Range
+    from mszoo.processes import find_processes
 
     def clean(by: MultiScaleModel, y: Tensor, found: Tensor | float | None) -> Tensor:
         y = y.to(by.device)
@@ -107,12 +110,15 @@ def denoise(
             return estimate_sigma(by, y.to(by.device))
         return noise if given is None else given
 
+    processes = find_processes(device)
+    processes.wait()  # nobody writes before all have found what is there
+    jobs = [job for job in todo.jobs if job.index % processes.count == processes.rank]
     failed = 0
-    if todo.jobs:
+    if jobs:
         with errors.status("starting") as status:
             work = _Work(
                 model=model,
-                load=cache(lambda name: fast(mszoo.load(name, device))),
+                load=cache(lambda name: fast(mszoo.load(name, str(processes.device)))),
                 clean=clean,
                 measure=measure,
                 strength=strength,
@@ -124,7 +130,7 @@ def denoise(
             )
             if model is not None:
                 work.load(model)  # one that cannot be loaded is no fault of the images
-            for job in todo.jobs:
+            for job in jobs:
                 try:
                     done = work(job)
                 except (MszooError, OSError) as error:  # name it, go on with the rest
@@ -134,8 +140,8 @@ def denoise(
                     console.print(escape(f"{one_line(str(job.target))}{done}"), soft_wrap=True)
     left_out = [f"{count} {reason}" for reason, count in todo.left_out.items() if count]
     if len(todo.jobs) != 1 or left_out:
-        said = [f"{len(todo.jobs) - failed} written", *[f"{failed} failed"] * bool(failed)]
-        said += ["left out: " + ", ".join(left_out)] * bool(left_out)
+        said = [f"{len(jobs) - failed} written", *[f"{failed} failed"] * bool(failed)]
+        said += ["left out: " + ", ".join(left_out)] * bool(left_out and processes.first)
         console.print(escape("; ".join(said)), soft_wrap=True)
     if failed:
         raise typer.Exit(1)

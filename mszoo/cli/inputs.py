@@ -11,7 +11,18 @@ from pathlib import Path
 
 from mszoo.errors import DataError, MszooError
 
-__all__ = ["check_folder", "check_images", "check_model", "check_models", "check_named"]
+__all__ = ["check_alone", "check_folder", "check_images", "check_model", "check_models", "check_named"]
+
+
+def check_alone(instead: str) -> None:
+    """Raises :class:`MszooError` if a launcher has started several processes, each of which would do the same.
+
+    Args:
+        instead: what several can do.
+    """
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count != "1":
+        raise MszooError(f"{count} processes were started, and each would do all of it: {instead}")
 
 
 def check_images(path: str | None) -> str | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import track
+from rich.progress import Progress, track
 
-from mszoo.cli.inputs import check_folder, check_images, check_model
+from mszoo.cli.inputs import check_alone, check_folder, check_images, check_model
 from mszoo.cli.options import Device, Overwrite
 from mszoo.cli.output import console, errors, plain, print_error, table
 from mszoo.cli.targets import check_results
@@ -25,6 +25,17 @@ if TYPE_CHECKING:
     from mszoo.evaluation import ProbabilityRow
 
 
+_TABLES = (".csv", ".parquet")
+
+
+def _check_out(path: Path | None) -> Path | None:
+    """A folder, or a table in one."""
+    if path is not None and path.suffix in _TABLES and not path.is_dir():
+        check_folder(path.parent)
+        return path
+    return check_folder(path)
+
+
 class Format(str, Enum):
     """Of the table."""
 
@@ -33,12 +44,18 @@ class Format(str, Enum):
 
 
 def log_prob(
-    images: Annotated[list[str], typer.Argument(help="Image files, folders, zips or globs.")],
     model: Annotated[
         str, typer.Option(help="A packaged model's name, or a checkpoint folder, with an energy.", callback=check_model)
     ],
+    images: Annotated[list[str] | None, typer.Argument(help="Image files, folders, zips or globs.")] = None,
+    more: Annotated[list[str] | None, typer.Option("--data", help="The same, as an option. Several times.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the table, a histogram and a contact sheet.", callback=check_folder)
+        Path | None,
+        typer.Option(
+            help="Folder for the table, a histogram and a contact sheet; or a .csv or .parquet file: the table alone, "
+            "of any number of images, in their order, measured by all processes of accelerate launch.",
+            callback=_check_out,
+        ),
     ] = None,
     format: Annotated[Format, typer.Option(help="Of the table in --out.")] = Format.csv,
     resume: Annotated[
@@ -57,8 +74,17 @@ def log_prob(
     the model are named and skipped; those without a finite log p are named, and are the last rows of the table.
 
     With --out every row is kept as it is measured, and --resume goes on after an end before the time, with images that
-    have not changed.
+    have not changed. A table in a file is of the measured images, once each:
+
+    accelerate launch -m mszoo log-prob --data FOLDER --model MODEL --out scores.parquet
     """
+    sources = [*(images or ()), *(more or ())]
+    if not sources:
+        raise MszooError("which images? Name files, folders, zips or globs")
+    if out is not None and out.suffix in _TABLES:
+        _score(sources, model, out, resume, overwrite, device)
+        return
+    check_alone("they share the work for a table, --out scores.parquet")
     if resume and out is None:
         raise MszooError("--resume goes on with what is in a folder: say which with --out FOLDER")
     if maps and out is None:
@@ -68,7 +94,7 @@ def log_prob(
         check_results(written, overwrite or resume)
         if maps and (out / "maps").exists() and not (overwrite or resume):
             raise MszooError(f"{out / 'maps'} exists: --overwrite replaces what is in it")
-    there = [path for path in images if _is_there(path)]
+    there = [path for path in sources if _is_there(path)]
     if not there:
         raise MszooError("no image could be measured")
 
@@ -135,6 +161,49 @@ def log_prob(
                 plots.plot_maps(f"{Path(row.image).name}: {row.nll:.3f} bits/dim", image, shares, out / "maps" / name)
     journal.close()
     console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
+
+
+def _score(sources: Sequence[str], model: str, out: Path, resume: bool, overwrite: bool, device: str) -> None:
+    """All images into one table, by all processes."""
+    if out.exists() and resume:
+        console.print(f"{plain(str(out))} is there: nothing is left to measure", soft_wrap=True)
+        return
+    check_results([out], overwrite)
+
+    import mszoo
+    from mszoo.checkpoint.folder import WEIGHTS, checksum
+    from mszoo.evaluation import Joined, score
+    from mszoo.evaluation.tables import import_pyarrow
+    from mszoo.hub import find
+    from mszoo.processes import find_processes
+
+    if out.suffix == ".parquet":
+        import_pyarrow()
+    processes = find_processes(device)
+    loaded = mszoo.load(model, str(processes.device))
+    opened: list[ImageDataset] = []
+    for path in sources:
+        try:
+            opened.append(mszoo.create("dataset", "image_folder", loaded.channels, path=path))
+        except DataError as error:
+            if processes.first:
+                print_error(str(error))
+    if not opened:
+        raise MszooError("no image could be measured")
+    images = Joined(opened)
+    with Progress(console=errors, transient=True, disable=not processes.first) as bar:
+        task = bar.add_task(plain(out.name), total=len(images))
+        rows = score(
+            loaded,
+            images,
+            out,
+            processes,
+            weights=checksum(find(model) / WEIGHTS),
+            resume=resume,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    if processes.first:
+        console.print(f"wrote {rows:,} row(s) of {len(images):,} image(s) to {plain(str(out))}", soft_wrap=True)
 
 
 def _is_there(path: str) -> bool:

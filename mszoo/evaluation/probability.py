@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,16 @@ from mszoo.errors import DataError, ImageSizeError
 from mszoo.inference import log_prob, normalize
 from mszoo.model import MultiScaleModel
 
-__all__ = ["PIXELS_AT_ONCE", "ProbabilityRow", "cut", "large_enough", "probabilities"]
+__all__ = [
+    "PIXELS_AT_ONCE",
+    "ProbabilityRow",
+    "batches",
+    "cut",
+    "large_enough",
+    "measure",
+    "probabilities",
+    "row_of",
+]
 
 PIXELS_AT_ONCE = 2**18
 
@@ -73,31 +82,60 @@ def probabilities(
         >>> [(row.image, row.width) for row in probabilities(mszoo.load("cifar10-grey-energy"), Flat(1))]
         [('image 0', 16), ('image 1', 16)]
     """
-    device, rows = next(model.parameters()).device, known or {}
-    for batch in _batches(images, model.unit, together):
-        labels = [images.label(i) for i in batch]
-        if all(label in rows for label in labels):
-            yield from (rows[label] for label in labels)
+    rows = known or {}
+    for batch in batches(images, model.unit, together, large_enough(images, model.unit)):
+        labels = {i: images.label(i) for i in batch}
+        if all(label in rows for label in labels.values()):
+            yield from (rows[label] for label in labels.values())
             continue
         height, width = (side // model.unit * model.unit for side in images.size(batch[0]))
-        normalize(model, (height, width))  # a model without a density says so at once
-        read = dict(readable(images, batch))
-        if not read:
-            continue
-        labels = [label for i, label in zip(batch, labels, strict=True) if i in read]
-        x = torch.stack([cut(image, model.unit) for image in read.values()]).to(device)
-        d = x[0].numel()
-        with torch.no_grad():
-            measured = log_prob(model, x).tolist()
-        for label, nats in zip(labels, measured, strict=True):
-            decibels, bits = 10 * nats / (d * math.log(10)), 8 - nats / (d * math.log(2))
-            yield ProbabilityRow(label, height, width, nats, decibels, bits)
+        for i, nats in measure(model, images, batch).items():
+            yield row_of(labels[i], (images.channels, height, width), nats)
 
 
-def _batches(images: ImageDataset, unit: int, together: int | None) -> Iterator[list[int]]:
-    """Numbers of images that have one size once they are cut, as soon as there are enough for a batch."""
+def row_of(label: str, size: tuple[int, int, int], nats: float) -> ProbabilityRow:
+    """A row, in all units.
+
+    Args:
+        label: of the image.
+        size: channels, height and width.
+        nats: log p.
+    """
+    d = math.prod(size)
+    return ProbabilityRow(label, *size[1:], nats, 10 * nats / (d * math.log(10)), 8 - nats / (d * math.log(2)))
+
+
+@torch.no_grad()
+def measure(model: MultiScaleModel, images: ImageDataset, batch: Sequence[int]) -> dict[int, float]:
+    """log p in nats of those images of a batch that can be read; the others are named in warnings.
+
+    Args:
+        model: with an energy head at every scale, in eval mode.
+        images: of the model's number of channels.
+        batch: numbers of images that have one size once they are cut.
+    """
+    height, width = (side // model.unit * model.unit for side in images.size(batch[0]))
+    normalize(model, (height, width))  # a model without a density says so at once
+    read = {i: cut(image, model.unit) for i, image in readable(images, batch)}
+    if not read:
+        return {}
+    x = torch.stack(list(read.values())).to(next(model.parameters()).device)
+    return dict(zip(read, log_prob(model, x).tolist(), strict=True))
+
+
+def batches(
+    images: ImageDataset, unit: int, together: int | None = None, numbers: Iterable[int] = ()
+) -> Iterator[list[int]]:
+    """Numbers of images that have one size once they are cut, as soon as there are enough for a batch.
+
+    Args:
+        images: of any sizes.
+        unit: sides are cut to its multiples.
+        together: images in a batch; None: as many as 2^18 pixels hold.
+        numbers: which images, none smaller than the unit.
+    """
     waiting: dict[tuple[int, int], list[int]] = {}
-    for i in large_enough(images, unit):
+    for i in numbers:
         height, width = (side // unit * unit for side in images.size(i))
         batch = waiting.setdefault((height, width), [])
         batch.append(i)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import importlib
-import io
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["import_pyarrow", "write_csv", "write_parquet"]
 
+_GROUP = 2**16  # rows of a Parquet table that are written together
 
-def write_csv(rows: Sequence[DataclassInstance], path: Path) -> None:
-    """Write dataclasses of one kind, at least one, as a table with a header.
+
+def write_csv(rows: Iterable[DataclassInstance], path: Path) -> None:
+    """Write dataclasses of one kind, at least one, as a table with a header; they are not held in memory.
 
     Example:
         >>> import tempfile
@@ -31,23 +33,39 @@ def write_csv(rows: Sequence[DataclassInstance], path: Path) -> None:
         sigma,noisy,denoised,images
         0.1,20.0,29.5,12
     """
-    text = io.StringIO()
-    table = csv.DictWriter(text, [f.name for f in fields(rows[0])], lineterminator="\n")
-    table.writeheader()
-    table.writerows(map(_values, rows))
-    replace_file(path, lambda p: p.write_text(text.getvalue(), encoding="utf-8"))
+    values = map(_values, rows)
+    first = next(values)
+
+    def write(part: Path) -> None:
+        with open(part, "w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, list(first), lineterminator="\n")
+            table.writeheader()
+            table.writerows(chain([first], values))
+
+    replace_file(path, write)
 
 
-def write_parquet(rows: Sequence[DataclassInstance], path: Path) -> None:
-    """Write dataclasses of one kind as a Parquet table. Raises :class:`UnsupportedError` without pyarrow.
+def write_parquet(rows: Iterable[DataclassInstance], path: Path) -> None:
+    """Write dataclasses of one kind, at least one, as a Parquet table, a group of rows at a time.
+
+    Raises:
+        UnsupportedError: pyarrow is not installed.
 
     Example:
         >>> from mszoo.evaluation import PsnrRow
         >>> write_parquet([PsnrRow(0.1, 20.0, 29.5, 12)], Path("table.parquet"))  # doctest: +SKIP
     """
     pyarrow = import_pyarrow()
-    table = pyarrow.Table.from_pylist(list(map(_values, rows)))
-    replace_file(path, lambda p: pyarrow.parquet.write_table(table, p))
+    values = map(_values, rows)
+    first = pyarrow.Table.from_pylist(list(islice(values, _GROUP)))
+
+    def write(part: Path) -> None:
+        with pyarrow.parquet.ParquetWriter(part, first.schema) as file:
+            file.write_table(first)
+            while group := list(islice(values, _GROUP)):
+                file.write_table(pyarrow.Table.from_pylist(group, first.schema))
+
+    replace_file(path, write)
 
 
 def _values(row: DataclassInstance) -> dict[str, Any]:

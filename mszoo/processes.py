@@ -1,0 +1,70 @@
+"""The processes that share a task: as many as the launcher started, each with a device of its own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+
+from mszoo.devices import choose_device
+from mszoo.errors import MszooError
+
+__all__ = ["Processes", "find_processes"]
+
+_PATIENCE = timedelta(days=7)  # that those who are done have with the others
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One of them, and all.
+
+    Attributes:
+        rank: its number, from 0; the first one writes what is written once, and talks.
+        count: how many there are.
+        device: where it computes.
+    """
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the first one."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until all have come here."""
+        if self.count > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+
+
+def find_processes(device: str = "auto") -> Processes:
+    """What Accelerate makes of the launcher's environment; without a launcher, this process alone.
+
+    Args:
+        device: as :func:`mszoo.devices.choose_device` takes it; ``auto`` and ``cuda``: a GPU for each process.
+
+    Raises:
+        MszooError: Accelerate sees fewer processes than the launcher started.
+        UnsupportedError: no such device on this machine.
+    """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched == 1:
+        return Processes(0, 1, choose_device(device))
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or choose_device(device).type == "cpu"
+    state = PartialState(cpu=on_cpu, timeout=_PATIENCE)
+    if state.num_processes != launched:
+        raise MszooError(
+            f"the environment says WORLD_SIZE={launched}, but Accelerate sees {state.num_processes} process(es). "
+            f"On CPUs start with\n"
+            f"ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {launched} -m mszoo ..."
+        )
+    return Processes(state.process_index, state.num_processes, torch.device(state.device or "cpu"))
