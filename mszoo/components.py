@@ -146,6 +146,18 @@ def mszoo_components() -> Iterator[Spec]:
         "a folder, a zip file or a glob of image files",
     )
     yield Spec(
+        "dataset",
+        "hub_dataset",
+        "mszoo.data.hub_dataset:HubDataset",
+        "a data set of the Hugging Face Hub, Parquet files or a folder, by the library datasets",
+    )
+    yield Spec(
+        "dataset",
+        "webdataset",
+        "mszoo.data.webdataset:WebDataset",
+        "images in tar files, by path or URL",
+    )
+    yield Spec(
         "sampler",
         "ascent",
         "mszoo.samplers.ascent:Ascent",
