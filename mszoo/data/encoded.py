@@ -31,7 +31,8 @@ class EncodedImages(ImageDataset):
         super().__init__(channels)
         if channels not in (1, 3):
             raise DataError(f"image files have 1 or 3 channels, the model has {channels}")
-        self._count, self._grey = count, grey
+        self._count = count
+        self._grey: Grey = grey
         self._sizes = np.zeros((count, 2), np.int32)  # of those that are known
 
     @abstractmethod

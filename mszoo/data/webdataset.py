@@ -151,7 +151,6 @@ def _members(path: Path, name: str) -> Iterator[tuple[str, int, int]]:
     try:
         with tarfile.open(path, "r:") as shard:
             for member in shard:
-                shard.members = []  # it would keep all
                 if member.isreg() and os.path.splitext(member.name)[1].lower() in SUFFIXES and not hidden(member.name):
                     yield member.name, member.offset_data, member.size
     except (tarfile.TarError, OSError, EOFError) as error:
