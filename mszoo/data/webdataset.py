@@ -11,7 +11,6 @@ import tarfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import platformdirs
@@ -62,15 +61,14 @@ class WebDataset(EncodedImages):
             raise DataError(f"{path}: no image files in {len(shards)} shard(s) ({', '.join(sorted(SUFFIXES))})")
         super().__init__(channels, len(places), grey)
         self._names, self._shards, self._places = Packed(names), shards, np.array(places, np.int64)
-        self._opened: dict[int, tuple[int, IO[bytes]]] = {}  # by shard: process, and its open file
 
     def content(self, i: int) -> bytes:
         """See :meth:`EncodedImages.content`."""
         shard, start, length = map(int, self._places[i])
         try:
-            file = self._file(shard)
-            file.seek(start)
-            content = file.read(length)
+            with open(self._shards[shard], "rb") as file:
+                file.seek(start)
+                content = file.read(length)
         except OSError as error:
             raise DataError(f"{self.label(i)} cannot be read: {error}") from None
         if len(content) < length:
@@ -80,18 +78,6 @@ class WebDataset(EncodedImages):
     def label(self, i: int) -> str:
         """The shard, and the name there."""
         return self._names[i]
-
-    def _file(self, shard: int) -> IO[bytes]:
-        process, file = self._opened.get(shard, (0, None))
-        if file is None or process != os.getpid():
-            if len(self._opened) >= 64:
-                self._opened.pop(next(iter(self._opened)))[1].close()
-            file = open(self._shards[shard], "rb")  # noqa: SIM115 (it stays open)
-            self._opened[shard] = os.getpid(), file
-        return file
-
-    def __getstate__(self) -> dict[str, object]:  # open files do not travel to a worker process
-        return {**self.__dict__, "_opened": {}}
 
 
 def _shards(path: str) -> list[str]:
