@@ -280,6 +280,67 @@ def modes(
     _write("modes", folder, rows, lambda path: plot({k: v.cpu() for k, v in found.items()}, rows, path))
 
 
+@app.command()
+def neighbourhoods(
+    data: Data,
+    test: Annotated[str, typer.Option(help="Test images, likewise.", callback=check_images)],
+    fields: Annotated[
+        list[int] | None, typer.Option("--field", help="Receptive field; by default 5, 9, 13, 21.")
+    ] = None,
+    levels: Annotated[
+        list[int] | None, typer.Option("--levels", min=0, max=3, help="By default 0 (flat) and 1.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Of processor time for each model; by default --steps.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Of training, without --seconds.")] = 1000,
+    parameters: Annotated[int, typer.Option(min=1000, help="Of each model, about.")] = 100_000,
+    channels: Annotated[int, typer.Option(min=1, max=4, help="1: in grey.")] = 1,
+    images: Count = 10_000,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+) -> None:
+    """Bits per scale against the receptive field, flat and in chains, at equal parameters and seconds or steps."""
+    folder = _folder("neighbourhoods", out, overwrite)
+    import torch
+
+    from mszoo.experiments.neighbourhoods import FIELDS, make, measure, neighbourhood, plot
+
+    fields, levels = fields or list(FIELDS), levels or [0, 1]
+    torch.manual_seed(seed)
+    models = {(j, field): make(channels, j, field, parameters) for j in levels for field in fields}
+    deepest = models[max(levels), fields[0]]
+    x, tested = (_stack(path, deepest, count) for path, count in ((data, images), (test, 500)))
+    rows = []
+    shown = table("levels", "receptive field", "parameters", "steps", "seconds", "bits/pixel", "of each scale")
+    with Progress(console=errors, transient=True) as progress:
+        for (j, field), model in models.items():
+            task = progress.add_task(f"{j} levels, receptive field {field}", total=1.0)
+            trained, count, took = neighbourhood(
+                model, x, seconds, steps, seed=seed, tell=lambda done, task=task: progress.update(task, completed=done)
+            )
+            whole, *parts = found = measure(trained, tested, field, count, took)
+            rows += found
+            each = " ".join(f"{part.bits:.3f}" for part in parts)
+            numbers = f"{whole.parameters:,}", str(count), f"{took:.0f}", f"{whole.bits:.3f}", each
+            shown.add_row(str(j), str(field), *numbers)
+    console.print(shown)
+    _write("neighbourhoods", folder, rows, lambda path: plot(rows, path))
+
+
+def _stack(path: str, model: Any, count: int) -> Any:
+    """At most so many images of one size, (N, C, H, W)."""
+    import torch
+
+    from mszoo.errors import DataError
+
+    chosen = _images(path, model, count)
+    if len({image.shape for image in chosen}) > 1:
+        raise DataError(f"{path} holds images of several sizes; this experiment takes those of one")
+    return torch.stack(chosen)
+
+
 def _load(name: str, device: str) -> Any:
     import mszoo
 

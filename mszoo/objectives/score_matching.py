@@ -66,8 +66,6 @@ class DualScoreMatching(ScoreMatching):
         noise: distribution of the noise level; by default paper B's, log-uniform from PSNR 90 to -30 dB.
         weight_exponent: e, 0 for paper B's.
         time_weight: w, 1 for paper B's.
-        control_variate: take out of the time score's target the part of its noise that the score knows: |z|^2 becomes
-            |e|^2 + t |score|^2, where e = z + sqrt(t) score has no mean given y, as far as the score is right.
     """
 
     needs_energy = True
@@ -78,10 +76,9 @@ class DualScoreMatching(ScoreMatching):
         noise: NoiseLevels | None = None,
         weight_exponent: pydantic.FiniteFloat = 0.0,
         time_weight: pydantic.NonNegativeFloat = 1.0,
-        control_variate: bool = False,
     ) -> None:
         super().__init__(noise=noise, weight_exponent=weight_exponent)
-        self.time_weight, self.control_variate = time_weight, control_variate
+        self.time_weight = time_weight
 
     def loss(
         self, head: Head, x: Tensor, y: Tensor, t: Tensor, cond: Tensor | None
@@ -96,8 +93,7 @@ class DualScoreMatching(ScoreMatching):
                 f"dual_score_matching trains energies; {type(head).__name__} has none: use score_matching"
             )
         score, time_score = head.derivatives(y, t, cond)
-        space = space_loss(score, x, y, t)
-        time = time_loss(time_score, x, y, t, score.detach() if self.control_variate else None)
+        space, time = space_loss(score, x, y, t), time_loss(time_score, x, y, t)
         loss = (self.weight(t) * (space + self.time_weight * time)).mean()
         return loss, {"space": space.detach().mean(), "time": time.detach().mean()}
 
@@ -108,10 +104,7 @@ def space_loss(score: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
     return (sigma * score + (y - x) / sigma).square().flatten(1).mean(1)
 
 
-def time_loss(time_score: Tensor, x: Tensor, y: Tensor, t: Tensor, score: Tensor | None = None) -> Tensor:
-    """L_time of each image, (B,), from the time score (B,) at y = x + sqrt(t) z; with the score, less noisy."""
-    sigma = per_image(t, y).clamp_min(_LEAST).sqrt()
-    z = (y - x) / sigma
-    squares = z.square() if score is None else (z + sigma * score).square() + (sigma * score).square()
-    noise = squares.flatten(1).mean(1)
+def time_loss(time_score: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    """L_time of each image, (B,), from the time score (B,) at y = x + sqrt(t) z."""
+    noise = ((y - x) / per_image(t, y).clamp_min(_LEAST).sqrt()).square().flatten(1).mean(1)
     return ((1 - noise) / 2 + t * time_score / x[0].numel()).square()

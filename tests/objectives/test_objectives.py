@@ -294,30 +294,6 @@ def test_dual_score_matching_weighs_its_terms(exponent: float, time_weight: floa
     torch.testing.assert_close(single, (t**-exponent * off.square()).mean())
 
 
-@pytest.mark.parametrize("t", [1e-3, 0.09, 10.0])
-def test_a_control_variate_leaves_the_time_scores_target_its_mean_and_takes_its_noise(t: float) -> None:
-    """Of a Gaussian of variance v, whose score is known, the noise falls with v / (v + t)."""
-    v, d = 0.09, 16
-    x = math.sqrt(v) * torch.randn(50_000, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    times = torch.full((len(x),), t, dtype=torch.float64)
-    y = x + math.sqrt(t) * torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    score = -y / (v + t)
-    time_score = ((y.square() / (v + t) - 1) / (2 * (v + t))).flatten(1).sum(1)
-    plain, controlled = (
-        mszoo.create("objective", "dual_score_matching", control_variate=on, time_weight=1.0) for on in (False, True)
-    )
-    found = [one.loss(Guess(score, time_score), x, y, times, None)[1]["time"].item() for one in (plain, controlled)]
-    share = v / (v + t)  # of the noise's variance that is left given y
-    assert found[0] == pytest.approx((2 * share**2 + 4 * share * (1 - share)) / (4 * d), rel=0.05)
-    assert found[1] == pytest.approx(2 * share**2 / (4 * d), rel=0.05)
-    # At the true density neither pulls the time score away: the residual has no mean.
-    for one, least in zip((plain, controlled), found, strict=True):
-        low, high = (
-            one.loss(Guess(score, time_score + h * d / t), x, y, times, None)[1]["time"].item() for h in (-1, 1)
-        )
-        assert abs(high - low) / 4 < 5 * math.sqrt(least / len(x))
-
-
 @pytest.mark.parametrize("name", ["denoising", "score_matching", "dual_score_matching"])
 def test_the_largest_noise_is_told(name: str) -> None:
     objective = mszoo.create("objective", name, noise={"distribution": "uniform", "max_sigma": 3.0})
