@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mszoo.data.images import encode
-from mszoo.evaluation.plots import label, save_figure
+from mszoo.evaluation.plots import save_figure
 from mszoo.model import MultiScaleModel
 from mszoo.randomness import child_generators, normal
 
@@ -148,6 +148,6 @@ def plot(found: dict[tuple[str, float], Tensor], rows: Sequence[Mode], path: Pat
     for line, kind in zip(axes, kinds, strict=True):
         for axis, t in zip(line, noises, strict=True):
             axis.imshow(encode(found[kind, t].clamp(0, 1)), cmap="gray", vmin=0, vmax=255)
-            axis.set_title(label(f"from {kind}, t = {t:.2g}\n{after[kind, t]:.2f} bits/dim"), fontsize=8)
+            axis.set_title(f"from {kind}, t = {t:.2g}\n{after[kind, t]:.2f} bits/dim", fontsize=8)
             axis.set_axis_off()
     save_figure(figure, path)

@@ -1,6 +1,6 @@
 """What makes the energy of details learn faster, at equal seconds of one core.
 
-    python tests/benchmarks/learning_details.py TRAIN TEST [--seconds 60] [--seeds 3] [SETTING ...]
+    python tests/benchmarks/learning_details.py TRAIN TEST [--seconds 60] [--seeds 3] [--setting NAME ...]
 
 TRAIN and TEST are folders or zips of grey images of one size. A local energy of their finest Haar details given the
 coarser image, small (receptive field 9), is trained by each of the settings below for so many seconds of processor time
@@ -140,7 +140,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("train")
     parser.add_argument("test")
-    parser.add_argument("settings", nargs="*", help=f"by default all: {', '.join(SETTINGS)}")
+    parser.add_argument(
+        "--setting", action="append", choices=list(SETTINGS), help="by default all, one after the other"
+    )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
@@ -148,7 +150,7 @@ def main() -> None:
     torch.set_num_threads(1)
     images, test = read(given.train), read(given.test)
     print(f"{'untrained':32s} {bits(make(0, *images).eval(), *test):.3f} bits a coefficient", flush=True)
-    for setting in given.settings or SETTINGS:
+    for setting in given.setting or SETTINGS:
         found, counts, gaps = [], [], []
         for seed in range(given.seeds):
             head, steps = train(setting, seed, given.seconds, given.batch, *images)
