@@ -157,8 +157,7 @@ def log_prob(model: MultiScaleModel, x: Tensor, unit: Unit = "nats") -> Tensor:
     that no image was near and whose log p is far above any photograph's; climbing log p ends in one (``mszoo experiment
     modes``). So compare images of one kind, and do not maximize log p at no noise. A warning tells, once for a model,
     of images larger than those of training where a network sees the whole image, and of a log p that no image of 8 bits
-    can have. The mean of log p over noise of a few grey levels (:data:`mszoo.experiments.modes.NOISES`) takes most of such
-    a texture's lead, and not all.
+    can have. The mean of log p over noise of four grey levels takes most of such a texture's lead, and not all.
 
     Args:
         model: with an energy head at every scale.
