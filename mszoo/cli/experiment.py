@@ -323,6 +323,9 @@ def neighbourhoods(
             whole, *parts = found = measure(trained, tested, field, count, took)
             rows += found
             each = " ".join(f"{part.bits:.3f}" for part in parts)
+            console.print(
+                f"{j} levels, receptive field {field}: {whole.bits:.3f} bits/pixel; of each scale {each or '-'}"
+            )
             numbers = f"{whole.parameters:,}", str(count), f"{took:.0f}", f"{whole.bits:.3f}", each
             shown.add_row(str(j), str(field), *numbers)
     console.print(shown)

@@ -99,9 +99,9 @@ def contrast(cond: Tensor) -> Tensor:
     return cond - F.avg_pool2d(F.pad(cond, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
-def details(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def details(count: int, generator: torch.Generator, shape: tuple[int, int] = (8, 8)) -> tuple[Tensor, Tensor]:
     """Details whose size the condition knows, and not their sign: two modes at +-c, of a width that grows with |c|."""
-    cond = torch.empty(count, 1, 8, 8).uniform_(-1, 1, generator=generator)
+    cond = torch.empty(count, 1, *shape).uniform_(-1, 1, generator=generator)
     c = contrast(cond)
     sign = torch.randint(2, c.shape, generator=generator) * 2 - 1
     return sign * c + (0.1 + 0.2 * c.abs()) * torch.randn(c.shape, generator=generator), cond
@@ -164,3 +164,44 @@ def test_far_from_the_data_nothing_is_probable() -> None:
     energies = torch.stack([head.energy(scale * y, zero, cond) for scale in (1e2, 1e3, 1e4)])
     assert (energies[1:] > 50 * energies[:-1]).all()
     assert math.isfinite(energies.max().item())
+
+
+@pytest.mark.slow
+def test_trained_it_is_normalized_for_every_condition_down_to_no_noise() -> None:
+    """Of one band and two pixels, the least whose condition shows: a pixel alone has no contrast."""
+    torch.manual_seed(0)
+    network = mszoo.create(
+        "conditioner", "bias_free_cnn", 1, 1, receptive_field=5, depth=4, width=32, zero_output=True, **SMOOTH
+    )
+    head, generator = mszoo.create("head", "predictive", network), torch.Generator().manual_seed(2)
+    head.fit([details(4096, generator, (1, 2))])
+    objective = mszoo.create("objective", "dual_score_matching", noise={"psnr": [40, -20]})
+    optimizer, steps, losses = torch.optim.Adam(head.parameters(), 5e-3), 600, []
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 5e-3 * (1 - step / steps)
+        clean, cond = details(256, generator, (1, 2))
+        noisy, t = objective.corrupt(clean, Draw(0, step, list(range(256))))
+        loss, _ = objective.loss(head, clean, noisy, t, cond)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-100:]) < 0.97 * sum(losses[:100])  # an untrained one is normalized too
+    head = head.double()
+    axis = torch.linspace(-1, 1, 121, dtype=torch.float64)
+    for right in (-0.8, 0.0, 1.0):
+        cond, found = torch.tensor([[[[0.0, right]]]], dtype=torch.float64), {}
+        for t in TIMES:
+            reach = 3 + 6 * math.sqrt(t)
+            grid = reach * torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 1, 1, 2)
+            with torch.no_grad():
+                energies = torch.cat(
+                    [
+                        head.energy(y, torch.full((len(y),), t, dtype=torch.float64), cond.expand(len(y), -1, -1, -1))
+                        for y in grid.split(20_000)
+                    ]
+                )
+            found[t] = ((-energies).logsumexp(0) / 2 + math.log(reach * 2 / 120)).item()
+        print(f"log Z per dimension given (0, {right}):", {t: round(z, 4) for t, z in found.items()})
+        assert max(map(abs, found.values())) < 0.1
+        assert abs(found[1e3]) < 1e-3
