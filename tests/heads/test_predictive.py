@@ -171,16 +171,16 @@ def test_trained_it_is_normalized_for_every_condition_down_to_no_noise() -> None
     """Of one band and two pixels, the least whose condition shows: a pixel alone has no contrast."""
     torch.manual_seed(0)
     network = mszoo.create(
-        "conditioner", "bias_free_cnn", 1, 1, receptive_field=5, depth=4, width=32, zero_output=True, **SMOOTH
+        "conditioner", "bias_free_cnn", 1, 1, receptive_field=5, depth=4, width=16, zero_output=True, **SMOOTH
     )
     head, generator = mszoo.create("head", "predictive", network), torch.Generator().manual_seed(2)
     head.fit([details(4096, generator, (1, 2))])
     objective = mszoo.create("objective", "dual_score_matching", noise={"psnr": [40, -20]})
-    optimizer, steps, losses = torch.optim.Adam(head.parameters(), 5e-3), 600, []
+    optimizer, steps, losses = torch.optim.Adam(head.parameters(), 5e-3), 400, []
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 5e-3 * (1 - step / steps)
-        clean, cond = details(256, generator, (1, 2))
-        noisy, t = objective.corrupt(clean, Draw(0, step, list(range(256))))
+        clean, cond = details(128, generator, (1, 2))
+        noisy, t = objective.corrupt(clean, Draw(0, step, list(range(128))))
         loss, _ = objective.loss(head, clean, noisy, t, cond)
         optimizer.zero_grad()
         loss.backward()
