@@ -33,6 +33,7 @@ from mszoo.cli.sample import sample
 from mszoo.cli.solve import solve
 from mszoo.cli.super_resolve import super_resolve
 from mszoo.cli.train import train
+from mszoo.cli.web import web
 from mszoo.errors import MszooError, RecipeError
 
 __all__ = ["app", "main"]
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 _USE, _TRAIN, _SHARE, _EXTEND = "Use", "Train and measure", "Share", "Extend and look up"
 for _panel, _verbs in {
-    _USE: (demo, denoise, super_resolve, solve, sample, log_prob),
+    _USE: (demo, denoise, super_resolve, solve, sample, log_prob, web),
     _TRAIN: (train, assemble, evaluate, compare),
     _SHARE: (models, info, pull, push, card, convert),
     _EXTEND: (guide, components, recipes, plugins, doctor),

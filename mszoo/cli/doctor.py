@@ -17,6 +17,7 @@ _NEEDED = ("torch", "timm", "accelerate", "huggingface_hub", "safetensors", "num
 _OPTIONAL = (
     ("pyarrow", "log-prob --format parquet", "pip install pyarrow"),
     ("imagecodecs", "some compressed TIFF files", "pip install imagecodecs"),
+    ("gradio", "mszoo web", "pip install 'mszoo[web]'"),
     ("bm3d", "BM3D beside our models", "pip install bm3d"),
 )
 

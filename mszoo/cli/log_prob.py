@@ -158,7 +158,8 @@ def log_prob(
                 with torch.no_grad():
                     shares = [share[0] for share in loaded.log_prob_map(image[None].to(loaded.device))]
                 name = f"{rank:03d}-{Path(row.image).stem}.png"
-                plots.plot_maps(f"{Path(row.image).name}: {row.nll:.3f} bits/dim", image, shares, out / "maps" / name)
+                drawn = plots.maps_figure(f"{Path(row.image).name}: {row.nll:.3f} bits/dim", image, shares)
+                plots.save_figure(drawn, out / "maps" / name, dpi=150)
     journal.close()
     console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
 

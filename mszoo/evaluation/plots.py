@@ -17,7 +17,15 @@ from mszoo.evaluation.comparison import ComparisonRow
 from mszoo.files import replace_file
 from mszoo.text import one_line
 
-__all__ = ["ends", "label", "plot_histogram", "plot_images", "plot_maps", "plot_noise_levels", "save_figure"]
+__all__ = [
+    "ends",
+    "label",
+    "maps_figure",
+    "plot_histogram",
+    "plot_images",
+    "plot_noise_levels",
+    "save_figure",
+]
 
 _T = TypeVar("_T")
 
@@ -94,7 +102,7 @@ def plot_images(rows: Sequence[Sequence[tuple[str, Tensor]]], path: Path) -> Non
     save_figure(figure, path)
 
 
-def plot_maps(title: str, image: Tensor, shares: Sequence[Tensor], path: Path) -> None:
+def maps_figure(title: str, image: Tensor, shares: Sequence[Tensor], columns: int | None = None) -> Figure:
     """An image (C, H, W), and where it is improbable: bits per dimension at every place, of all scales and of each.
 
     Args:
@@ -102,7 +110,7 @@ def plot_maps(title: str, image: Tensor, shares: Sequence[Tensor], path: Path) -
         image: what was measured.
         shares: of every place in its log p, for each scale, finest first: :func:`mszoo.inference.log_prob_map`'s,
             without the batch.
-        path: the file.
+        columns: how many panels stand side by side; None: all.
     """
     channels, height, width = image.shape
     total = torch.zeros(height, width)
@@ -118,17 +126,18 @@ def plot_maps(title: str, image: Tensor, shares: Sequence[Tensor], path: Path) -
         panels.insert(0, ("all scales", 8 - total / (channels * math.log(2))))
     else:
         panels = [("log p", panels[0][1])]
-    columns = len(panels) + 1
-    figure = Figure(figsize=(3.4 * columns, 3.4 * height / width + 0.5), layout="constrained")
-    first, *others = figure.subplots(1, columns, squeeze=False)[0]
+    columns = min(columns or len(panels) + 1, len(panels) + 1)
+    lines = math.ceil((len(panels) + 1) / columns)
+    figure = Figure(figsize=(3.4 * columns, lines * (3.4 * height / width + 0.5)), layout="constrained")
+    first, *others = figure.subplots(lines, columns, squeeze=False).flat
     first.imshow(encode(image), cmap="gray", vmin=0, vmax=255)
     first.set_title(label(title), fontsize=9)
-    for axis, (name, bits) in zip(others, panels, strict=True):
+    for axis, (name, bits) in zip(others, panels, strict=False):
         # a few places are far more improbable than all others: they would leave the rest black
         low, high = bits.flatten().quantile(torch.tensor([0.01, 0.99])).tolist() if bits.numel() < 2**24 else (0, 8)
-        shown = axis.imshow(bits, cmap="magma", vmin=low, vmax=high)
+        shown = axis.imshow(bits.numpy(), cmap="magma", vmin=low, vmax=high)
         axis.set_title(name, fontsize=9)
         figure.colorbar(shown, ax=axis, label="bits per dimension", extend="both", shrink=0.8)
     for axis in (first, *others):
         axis.set_axis_off()
-    save_figure(figure, path, dpi=150)
+    return figure

@@ -23,9 +23,10 @@ from tests.factories import denoiser, energy, small_run
 
 WORK = 90  # seconds of the processor, after which a command counts as one that does not end,
 WAIT = 900  # and of the clock, after which it counts as one that waits for what does not come
-# Verbs that train for minutes whatever they are told, or that show a picture of the packaged model.
+# Verbs that train for minutes whatever they are told, that show a picture of the packaged model, or that serve a page.
 LONG = {
     ("demo",),
+    ("web",),
     ("compare",),
     *(("experiment", name) for name in ("scale-mixture", "known-densities", "dimensionality", "modes")),
 }
