@@ -12,7 +12,7 @@ LAYERS = [
     *("registry", "hooks", "components", "discovery", "recipe", "pictures"),
     *("bases", "conditioners", "heads", "objectives", "data", "samplers"),
     *("summary", "arguments", "build", "model", "checkpoint", "importers"),
-    *("inference", "evaluation", "hub", "training", "experiments", "web"),
+    *("inference", "evaluation", "hub", "training", "experiments", "report", "web"),
     *("scaffold", "testing"),
     *("api", "cli", "__init__", "__main__"),
 ]

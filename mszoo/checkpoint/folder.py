@@ -33,6 +33,7 @@ __all__ = [
     "read_config",
     "read_shapes",
     "read_tensors",
+    "title_of",
     "write",
 ]
 
@@ -44,6 +45,16 @@ _REPLACED = "replaced"  # the configuration of another model, whose weights may 
 
 # Bytes, bounded before they are read. A header takes ten times its length once it is parsed.
 _LARGEST_HEADER = 2**24
+
+
+def title_of(name: str) -> str:
+    """What tables and legends call a model: its name, or that of its folder; never a path.
+
+    Example:
+        >>> title_of("photographs-grey")
+        'photographs-grey'
+    """
+    return Path(name).resolve().name if Path(name).is_dir() else name
 
 
 def write(

@@ -29,6 +29,7 @@ from mszoo.cli.plugins import plugins
 from mszoo.cli.pull import pull
 from mszoo.cli.push import push
 from mszoo.cli.recipes import recipes
+from mszoo.cli.report import report
 from mszoo.cli.sample import sample
 from mszoo.cli.solve import solve
 from mszoo.cli.super_resolve import super_resolve
@@ -48,7 +49,7 @@ app = typer.Typer(
 _USE, _TRAIN, _SHARE, _EXTEND = "Use", "Train and measure", "Share", "Extend and look up"
 for _panel, _verbs in {
     _USE: (demo, denoise, super_resolve, solve, sample, log_prob, web),
-    _TRAIN: (train, assemble, evaluate, compare),
+    _TRAIN: (train, assemble, evaluate, compare, report),
     _SHARE: (models, info, pull, push, card, convert),
     _EXTEND: (guide, components, recipes, plugins, doctor),
 }.items():

@@ -48,8 +48,10 @@ def compare(
     sigmas = [number(text, "--sigma") for text in sigma or ("25/255", "50/255")]
     if not all(sigmas):
         raise MszooError("--sigma: without noise there is nothing to compare")
-    if len(set(denoisers)) < len(denoisers):
-        raise MszooError("two of the denoisers are the same")
+    from mszoo.checkpoint.folder import title_of
+
+    if len(set(map(title_of, denoisers))) < len(denoisers):
+        raise MszooError("two of the denoisers have the same name")
     if out is not None:
         check_results([out / f"compare.{kind}" for kind in ("csv", "md", "png")], overwrite)
     for name in denoisers:

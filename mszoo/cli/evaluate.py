@@ -56,11 +56,12 @@ def evaluate(
     """
     if pixel and out is None:
         raise MszooError("--pixel draws a picture: say where with --out FOLDER")
+    from mszoo.checkpoint.folder import title_of
     from mszoo.recipe import SIGMAS
 
     pixels = [coordinates(p) for p in pixel or ()]
     sigmas = [number(text, "--sigma") for text in sigma] if sigma else list(SIGMAS)
-    names = [Path(name).resolve().name if Path(name).is_dir() else name for name in models]
+    names = [title_of(name) for name in models]
     if len(set(names)) < len(names):
         raise MszooError("two of the models have the same name")
     pictures = {title: f"filters-{title.replace('/', '-')}.png" for title in names} if pixels else {}

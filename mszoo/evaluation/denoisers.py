@@ -19,13 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mszoo.checkpoint.folder import title_of
+from mszoo.data import ImageDataset
 from mszoo.errors import MszooError
 from mszoo.evaluation.denoising import psnr
 from mszoo.evaluation.evaluation import open_images
 from mszoo.inference import add_noise, denoise_image, fast
 from mszoo.model import MultiScaleModel
 
-__all__ = ["Compared", "DenoiserRow", "compare", "draw", "markdown", "ssim"]
+__all__ = ["Compared", "DenoiserRow", "compare", "draw", "markdown", "measure", "ssim"]
 
 _SHOWN = 128  # side in pixels of what the picture shows of the first image
 _WINDOW = 11  # side of SSIM's window
@@ -144,21 +146,28 @@ def compare(
     return found
 
 
-def _measured(name: str, *given: object) -> Compared | str:
+def _measured(
+    name: str, data: str | Path | None, sigmas: Sequence[float], channels: int, seed: int, device: str
+) -> Compared | str:
     """In a process of its own: what was measured, or a user's error, which not every process can unpack."""
     try:
-        return measure(name, *given)  # type: ignore[arg-type]
+        return measure(name, open_images(data, channels), sigmas, seed, device)
     except MszooError as error:
         return str(error)
 
 
 @torch.no_grad()
-def measure(
-    name: str, data: str | Path | None, sigmas: Sequence[float], channels: int, seed: int, device: str
-) -> Compared:
-    """One denoiser, in this process; see :func:`compare`."""
-    images = open_images(data, channels)
-    denoise, told, parameters, products = _denoiser(name, channels, device)
+def measure(name: str, images: ImageDataset, sigmas: Sequence[float], seed: int, device: str) -> Compared:
+    """One denoiser, in this process; see :func:`compare`.
+
+    Args:
+        name: of a model or a baseline.
+        images: at least one, in grey or in colour.
+        sigmas: noise levels.
+        seed: of the noise.
+        device: where a model computes.
+    """
+    denoise, told, parameters, products = _denoiser(name, images.channels, device)
     held = _held()
     denoise(add_noise(images[0][None], sigmas[0], seed, 0), sigmas[0])  # what is done once is not timed
     rows, shown = [], ()
@@ -177,7 +186,7 @@ def measure(
         memory = None if held is None else (_held() or 0) - held
         rows.append(
             DenoiserRow(
-                name, told, sigma, noisy, denoised, similar, len(values), parameters, products,
+                title_of(name), told, sigma, noisy, denoised, similar, len(values), parameters, products,
                 seconds=1e6 * seconds / pixels, memory=memory,
             )
         )  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -18,9 +19,13 @@ from mszoo.files import replace_file
 from mszoo.text import one_line
 
 __all__ = [
+    "drawing",
     "ends",
+    "histogram",
     "label",
     "maps_figure",
+    "noise_levels",
+    "picture",
     "plot_histogram",
     "plot_images",
     "plot_noise_levels",
@@ -41,9 +46,21 @@ def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
     Raises:
         OSError: it cannot be written; a picture that was there before is still there.
     """
-    drawn = io.BytesIO()  # Pillow does not notice when the system writes less than it was given
-    figure.savefig(drawn, dpi=dpi, format=path.suffix[1:] or "png")
-    replace_file(path, lambda part: part.write_bytes(drawn.getvalue()))
+    drawn = drawing(figure, path.suffix[1:] or "png", dpi)  # in memory: Pillow does not notice a short write
+    replace_file(path, lambda part: part.write_bytes(drawn))
+
+
+def drawing(figure: Figure, format: str = "png", dpi: int = 120) -> bytes:
+    """A figure as the bytes of a file.
+
+    Args:
+        figure: of matplotlib.
+        format: png, pdf, svg or another that matplotlib writes.
+        dpi: pixels per inch, of formats that have pixels.
+    """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=dpi, format=format)
+    return drawn.getvalue()
 
 
 def label(text: str) -> str:
@@ -51,10 +68,8 @@ def label(text: str) -> str:
     return " " * text.startswith("_") + one_line(text).replace("$", r"\$")
 
 
-def plot_noise_levels(rows: Sequence[ComparisonRow], path: Path) -> None:
-    """PSNR of the denoised against that of the noisy images, a line for each model."""
-    figure = Figure(figsize=(6, 4.2), layout="constrained")
-    axes = figure.subplots()
+def noise_levels(axes: Axes, rows: Sequence[ComparisonRow]) -> Axes:
+    """PSNR of the denoised against that of the noisy images, a line for each model, into axes; the same axes."""
     noisy = sorted({row.noisy for row in rows})
     axes.plot(noisy, noisy, color="0.6", linestyle=":", label="noisy")
     for name in dict.fromkeys(row.model for row in rows):
@@ -63,30 +78,50 @@ def plot_noise_levels(rows: Sequence[ComparisonRow], path: Path) -> None:
     axes.set(xlabel="PSNR of the noisy images (dB)", ylabel="PSNR of the denoised images (dB)")
     axes.legend()
     axes.grid(alpha=0.3)
+    return axes
+
+
+def plot_noise_levels(rows: Sequence[ComparisonRow], path: Path) -> None:
+    """Write :func:`noise_levels` into a file."""
+    figure = Figure(figsize=(6, 4.2), layout="constrained")
+    noise_levels(figure.subplots(), rows)
     save_figure(figure, path)
 
 
-def plot_histogram(values: Mapping[str, Sequence[float]], path: Path) -> None:
+def histogram(axes: Axes, values: Mapping[str, Sequence[float]]) -> Axes:
     """How often each log p in dB per dimension occurs among the first images; a tick for every one of the others.
 
-    As many bins as the square root of the number of images.
+    As many bins as the square root of the number of images. The axes are those that were given.
     """
-    figure = Figure(figsize=(7, 3.8), layout="constrained")
-    axes = figure.subplots()
     (name, first), *others = values.items()
     axes.hist(first, bins="sqrt", color="C0", alpha=0.8, label=label(name))
     below = -0.03 * axes.get_ylim()[1]
     for i, (kind, numbers) in enumerate(others, 1):
         axes.plot(numbers, [i * below] * len(numbers), "|", color=f"C{i}", markersize=9, label=label(kind))
-    axes.set(xlabel="log p (dB per dimension)", ylabel="images")
+    axes.set(xlabel="log p (dB per dimension)", ylabel="number of images")
     axes.legend()
     axes.grid(alpha=0.3)
+    return axes
+
+
+def plot_histogram(values: Mapping[str, Sequence[float]], path: Path) -> None:
+    """Write :func:`histogram` into a file."""
+    figure = Figure(figsize=(7, 3.8), layout="constrained")
+    histogram(figure.subplots(), values)
     save_figure(figure, path)
 
 
 def ends(ordered: Sequence[_T], count: int) -> list[Sequence[_T]]:
     """The first ``count`` and the last; one row of all where there are no more."""
     return [ordered[:count], ordered[-count:]] if len(ordered) > count else [ordered]
+
+
+def picture(axes: Axes, title: str, image: Tensor) -> Axes:
+    """An image (C, H, W) with a title, into axes; the same axes, which are not drawn themselves."""
+    axes.imshow(encode(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_title(label(title), fontsize=8)
+    axes.set_axis_off()
+    return axes
 
 
 def plot_images(rows: Sequence[Sequence[tuple[str, Tensor]]], path: Path) -> None:
@@ -97,8 +132,7 @@ def plot_images(rows: Sequence[Sequence[tuple[str, Tensor]]], path: Path) -> Non
         axis.set_axis_off()
     for line, row in zip(axes, rows, strict=True):
         for axis, (title, image) in zip(line, row, strict=False):
-            axis.imshow(encode(image), cmap="gray", vmin=0, vmax=255)
-            axis.set_title(label(title), fontsize=8)
+            picture(axis, title, image)
     save_figure(figure, path)
 
 
@@ -130,8 +164,7 @@ def maps_figure(title: str, image: Tensor, shares: Sequence[Tensor], columns: in
     lines = math.ceil((len(panels) + 1) / columns)
     figure = Figure(figsize=(3.4 * columns, lines * (3.4 * height / width + 0.5)), layout="constrained")
     first, *others = figure.subplots(lines, columns, squeeze=False).flat
-    first.imshow(encode(image), cmap="gray", vmin=0, vmax=255)
-    first.set_title(label(title), fontsize=9)
+    picture(first, title, image)
     for axis, (name, bits) in zip(others, panels, strict=False):
         # a few places are far more improbable than all others: they would leave the rest black
         low, high = bits.flatten().quantile(torch.tensor([0.01, 0.99])).tolist() if bits.numel() < 2**24 else (0, 8)

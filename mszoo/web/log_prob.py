@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mszoo.evaluation.plots import maps_figure
+from mszoo.evaluation.plots import drawing, maps_figure
 from mszoo.evaluation.probability import cut
 from mszoo.inference import has_density, log_prob_map
 from mszoo.web.layout import Layout
@@ -73,6 +73,4 @@ def tab(page: Layout) -> None:
 
 
 def _drawn(figure: Figure) -> np.ndarray:
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=110, format="png")
-    return np.asarray(Image.open(drawn).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(drawing(figure))).convert("RGB"))

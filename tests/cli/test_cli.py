@@ -270,6 +270,7 @@ RESULTS = {
         ["evaluate", "MODEL", "--data", "OUT", "--out", "OUT", "--pixel", "1,1"],
         "filters-model.png",
     ),
+    "report": (["report", "MODEL", "--out", "OUT/report.html"], "report.html"),
     "compare": (["compare", "MODEL", "tv", "--out", "OUT"], "compare.md"),
     "maps": (["log-prob", "OUT", "--model", "MODEL", "--out", "OUT", "--maps"], "maps"),
     "log-prob": (["log-prob", "OUT", "--model", "MODEL", "--out", "OUT"], "log-prob.csv"),

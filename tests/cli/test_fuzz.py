@@ -26,6 +26,7 @@ WAIT = 900  # and of the clock, after which it counts as one that waits for what
 # Verbs that train for minutes whatever they are told, that show a picture of the packaged model, or that serve a page.
 LONG = {
     ("demo",),
+    ("report",),
     ("web",),
     ("compare",),
     *(("experiment", name) for name in ("scale-mixture", "known-densities", "dimensionality", "modes")),

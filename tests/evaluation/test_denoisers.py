@@ -11,7 +11,7 @@ from PIL import Image
 import mszoo
 import mszoo.cli
 from mszoo.errors import MszooError, UnsupportedError
-from mszoo.evaluation import evaluate
+from mszoo.evaluation import evaluate, open_images
 from mszoo.evaluation.baselines import BASELINES, check_installed, denoise_by, installed
 from mszoo.evaluation.cost import multiply_adds
 from mszoo.evaluation.denoisers import compare, markdown, measure, ssim
@@ -62,7 +62,7 @@ def test_a_baseline_that_is_not_installed_is_named_with_its_extra(monkeypatch):
 
 
 def test_the_numbers_are_those_of_evaluate(photographs, model):
-    found = measure(str(model), photographs, (0.1, 0.3), 1, 7, "cpu")
+    found = measure(str(model), open_images(photographs, 1), (0.1, 0.3), 7, "cpu")
     loaded = mszoo.load(model)
     alone = evaluate(loaded, photographs, sigmas=[0.1, 0.3], seed=7)
     for row, expected in zip(found.rows, alone.psnr.rows, strict=True):
@@ -70,7 +70,7 @@ def test_the_numbers_are_those_of_evaluate(photographs, model):
         assert row.denoised == pytest.approx(expected.denoised, abs=1e-3)
     assert found.rows[0].parameters == sum(p.numel() for p in loaded.parameters())
     assert not found.rows[0].told_sigma, "it is blind"
-    baseline = measure("tv", photographs, (0.1, 0.3), 1, 7, "cpu")
+    baseline = measure("tv", open_images(photographs, 1), (0.1, 0.3), 7, "cpu")
     assert [row.noisy for row in baseline.rows] == [row.noisy for row in found.rows], "the same noise for all"
     assert baseline.rows[0].told_sigma
     table = markdown([found, baseline]).splitlines()
@@ -84,7 +84,7 @@ def test_each_in_its_own_process_into_a_table_and_a_picture(mszoo_command, photo
     assert code == 0, err
     assert "| wavelet, told sigma |" in said
     rows = list(csv.DictReader((tmp_path / "found" / "compare.csv").open()))
-    assert [row["denoiser"] for row in rows] == [str(model), "wavelet"]
+    assert [row["denoiser"] for row in rows] == [model.name, "wavelet"]
     assert Image.open(tmp_path / "found" / "compare.png").size > (100, 100)
     assert (tmp_path / "found" / "compare.md").read_text().strip() in said
 
@@ -93,7 +93,7 @@ def test_each_in_its_own_process_into_a_table_and_a_picture(mszoo_command, photo
     ("words", "expected"),
     [
         (("nothing",), "no folder 'nothing'"),
-        (("tv", "tv"), "two of the denoisers are the same"),
+        (("tv", "tv"), "two of the denoisers have the same name"),
         (("tv", "--sigma", "0"), "nothing to compare"),
         (("tv", "--data", "nowhere"), "no such folder"),
     ],
