@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress
 
 from mszoo.cli.inputs import check_folder, check_images, check_models
 from mszoo.cli.options import Device, Overwrite, Seed, Views, number
-from mszoo.cli.output import console, errors, plain, print_error, print_likelihood, print_psnr
+from mszoo.cli.output import AsJson, console, errors, plain, print_error, print_json, print_likelihood, print_psnr
 from mszoo.cli.targets import check_results
 from mszoo.errors import MszooError
 
@@ -49,6 +50,7 @@ def evaluate(
     ] = None,
     overwrite: Overwrite = False,
     device: Device = "auto",
+    json: AsJson = False,
 ) -> None:
     """Measure denoising, and log p where a model has one. A checkpoint folder keeps the results in evaluation.json.
 
@@ -86,6 +88,7 @@ def evaluate(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     rows: list[ComparisonRow] = []
+    measured: list[dict[str, Any]] = []
     for source, title, model in zip(models, names, loaded, strict=True):
         with Progress(console=errors, transient=True) as progress:
             task = progress.add_task(plain(title))
@@ -105,12 +108,17 @@ def evaluate(
             draw(rows, out)
             if pixels:
                 filters.draw(model, images[0], pixels, sigmas[-1], out / pictures[title], seed)
+        if json:
+            measured.append({"model": title, **asdict(found)})
+            continue
         if len(models) > 1:
             console.print(f"[bold]{plain(title)}[/]")
         print_psnr(found.psnr)
         if found.likelihood is not None:
             print_likelihood(found.likelihood)
-    if out is not None:
+    if json:
+        print_json(measured)
+    elif out is not None:
         console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ from rich.progress import Progress, track
 
 from mszoo.cli.inputs import check_alone, check_folder, check_images, check_model
 from mszoo.cli.options import Device, Overwrite
-from mszoo.cli.output import console, errors, plain, print_error, table
+from mszoo.cli.output import AsJson, console, errors, plain, print_error, print_json, table
 from mszoo.cli.targets import check_results
 from mszoo.errors import DataError, ImageSizeError, MszooError
 
@@ -67,6 +68,7 @@ def log_prob(
         bool, typer.Option("--maps", help="Draw where the images that are shown are improbable, into OUT/maps.")
     ] = False,
     device: Device = "auto",
+    json: AsJson = False,
 ) -> None:
     """How probable images are: log p in dB per dimension, and bits per dimension, most probable first.
 
@@ -127,14 +129,17 @@ def log_prob(
     finite.sort(key=lambda one: one[0].db_per_dim, reverse=True)
     others = [row for row, _, _ in found if not math.isfinite(row.db_per_dim)]
     rows = [row for row, _, _ in finite] + others
-    _print(rows, show)
+    if json:
+        print_json([asdict(row) for row in rows])
+    else:
+        _print(rows, show)
     if others:
         named = ", ".join(row.image for row in others[:show]) + (", ..." if len(others) > show else "")
         warnings.warn(f"{len(others)} image(s) have no finite log p: {named}", stacklevel=1)
-    if finite:
+    if finite and not json:
         mean = [sum(getattr(row, name) for row, _, _ in finite) / len(finite) for name in ("db_per_dim", "nll")]
         console.print(f"{len(finite)} image(s), mean {mean[0]:.3f} dB/dim, {mean[1]:.4f} bits/dim (8-bit convention)")
-    for c in loaded.constants.values():
+    for c in () if json else loaded.constants.values():
         size = "x".join(map(str, c.size[1:]))
         console.print(f"the constant of {size} images: standard error {c.error:.2g} nats, at noise variance {c.t:g}")
     if out is None or journal is None:
@@ -161,7 +166,8 @@ def log_prob(
                 drawn = plots.maps_figure(f"{Path(row.image).name}: {row.nll:.3f} bits/dim", image, shares)
                 plots.save_figure(drawn, out / "maps" / name, dpi=150)
     journal.close()
-    console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
+    if not json:
+        console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
 
 
 def _score(sources: Sequence[str], model: str, out: Path, resume: bool, overwrite: bool, device: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from contextlib import suppress
@@ -82,10 +83,19 @@ def print_error(message: str, kind: str = "[bold red]error:[/]") -> None:
 
 
 def print_json(value: Any) -> None:
-    """A value for programs: ASCII, so that any terminal and any pipe takes it."""
+    """A value for programs: ASCII, so that any terminal and any pipe takes it; null for a number that is not finite."""
     import json
 
-    console.print(json.dumps(value, indent=1, default=str), markup=False, soft_wrap=True)
+    console.print(json.dumps(_finite(value), indent=1, default=str), markup=False, soft_wrap=True)
+
+
+def _finite(value: Any) -> Any:
+    """The same without NaN and infinity, which JSON has not."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

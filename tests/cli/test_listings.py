@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import mszoo
+from mszoo.cli.output import print_json
 from mszoo.discovery import registry
 from mszoo.options import described, options_model
 from mszoo.registry import SUPPLIED
+from tests.factories import gaussian
 
 
 def told(mszoo_command, *words: str):
@@ -109,3 +113,30 @@ def test_a_shell_completes_verbs_and_models(typed, expected):
         [sys.executable, "-c", script], env={**os.environ, **words}, capture_output=True, text=True, check=False
     )
     assert expected in done.stdout.split()
+
+
+def test_measurements_are_json_for_programs(mszoo_command, tmp_path):
+    gaussian().save_pretrained(tmp_path / "mine")
+    Image.fromarray(np.full((16, 24), 128, np.uint8)).save(tmp_path / "grey.png")
+    words = (
+        "evaluate",
+        tmp_path / "mine",
+        "--data",
+        tmp_path / "grey.png",
+        "--sigma",
+        "0.1",
+        "--sigma",
+        "0.2",
+        "--json",
+    )
+    (found,) = told(mszoo_command, *words)
+    assert found["model"] == "mine"
+    assert [row["sigma"] for row in found["psnr"]["rows"]] == [0.1, 0.2]
+    (row,) = told(mszoo_command, "log-prob", tmp_path / "grey.png", "--model", tmp_path / "mine", "--json")
+    assert (row["height"], row["width"]) == (16, 24)
+    assert row["nll"] == pytest.approx(found["likelihood"]["nll"])
+
+
+def test_a_number_that_is_not_finite_is_null(capsys):
+    print_json({"a": [float("nan"), float("-inf"), 1.5]})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, None, 1.5]}
