@@ -179,7 +179,7 @@ def _score(sources: Sequence[str], model: str, out: Path, resume: bool, overwrit
 
     import mszoo
     from mszoo.checkpoint.folder import WEIGHTS, checksum
-    from mszoo.evaluation import Joined, score
+    from mszoo.evaluation import Joined, log_prob_table
     from mszoo.evaluation.tables import import_pyarrow
     from mszoo.hub import find
     from mszoo.processes import find_processes
@@ -200,7 +200,7 @@ def _score(sources: Sequence[str], model: str, out: Path, resume: bool, overwrit
     images = Joined(opened)
     with Progress(console=errors, transient=True, disable=not processes.first) as bar:
         task = bar.add_task(plain(out.name), total=len(images))
-        rows = score(
+        rows = log_prob_table(
             loaded,
             images,
             out,

@@ -1,6 +1,6 @@
 """Evaluation: how good a model is, in numbers that anyone can measure again."""
 
-from mszoo.evaluation.collection import Joined, score
+from mszoo.evaluation.collection import Joined, log_prob_table
 from mszoo.evaluation.comparison import ComparisonRow, comparison
 from mszoo.evaluation.denoising import PsnrRow, psnr, psnr_curve, psnr_of
 from mszoo.evaluation.evaluation import Evaluation, check_fits, evaluate, name_of, open_images
@@ -28,7 +28,7 @@ __all__ = [
     "psnr_of",
     "read_likelihoods",
     "read_results",
-    "score",
+    "log_prob_table",
     "write_csv",
     "write_parquet",
     "write_result",

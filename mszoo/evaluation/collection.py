@@ -27,7 +27,7 @@ from mszoo.files import read_text, replace_file
 from mszoo.model import MultiScaleModel
 from mszoo.processes import Processes
 
-__all__ = ["Joined", "score"]
+__all__ = ["Joined", "log_prob_table"]
 
 _ABOUT = "about.json"
 _ROW = np.dtype([("image", "<i8"), ("height", "<i4"), ("width", "<i4"), ("log_prob", "<f8")])  # no height: broken
@@ -69,7 +69,7 @@ class Joined(ImageDataset):
         return self._parts[which], i - (self._ends[which] - len(self._parts[which]))
 
 
-def score(
+def log_prob_table(
     model: MultiScaleModel,
     images: ImageDataset,
     out: Path,
@@ -100,6 +100,17 @@ def score(
         UnsupportedError: the model has no density.
         MszooError: there are rows that are not to be gone on with, of another model, or of other images.
         ImageSizeError: no image could be measured.
+
+    Example:
+        >>> import tempfile
+        >>> import mszoo
+        >>> from mszoo.data import Photographs
+        >>> from mszoo.processes import find_processes
+        >>> model = mszoo.load("photographs-energy")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = Path(folder) / "log-prob.csv"
+        ...     log_prob_table(model, Photographs(1, split="test"), out, find_processes("cpu"), weights="any")
+        1
     """
     rows = _Rows(Path(f"{out}.part"), processes.rank)
     if processes.first:

@@ -117,7 +117,16 @@ def ends(ordered: Sequence[_T], count: int) -> list[Sequence[_T]]:
 
 
 def picture(axes: Axes, title: str, image: Tensor) -> Axes:
-    """An image (C, H, W) with a title, into axes; the same axes, which are not drawn themselves."""
+    """Draw an image with a title into axes.
+
+    Args:
+        axes: whose frame and ticks are taken away.
+        title: above it.
+        image: (C, H, W) in [0, 1].
+
+    Returns:
+        The same axes.
+    """
     axes.imshow(encode(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_title(label(title), fontsize=8)
     axes.set_axis_off()

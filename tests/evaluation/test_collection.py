@@ -11,7 +11,7 @@ from PIL import Image
 import mszoo
 from mszoo.data import ImageDataset, ImageFolder
 from mszoo.errors import ImageSizeError, MszooError
-from mszoo.evaluation import Joined, probabilities, score
+from mszoo.evaluation import Joined, log_prob_table, probabilities
 from mszoo.processes import Processes
 from tests.factories import energy
 
@@ -51,7 +51,7 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_rows_are_in_the_order_of_the_images(model, folder: Path, tmp_path: Path, suffix: str) -> None:
     images, counts = ImageFolder(1, path=str(folder)), []
     out = tmp_path / f"scores.{suffix}"
-    assert score(model, images, out, ALONE, weights="w", progress=counts.append) == 9
+    assert log_prob_table(model, images, out, ALONE, weights="w", progress=counts.append) == 9
     rows = table(out)
     assert [Path(row["image"]).name for row in rows] == [f"{i}.png" for i in (0, 1, 2, 3, 4, 6, 8, 9, 10)]
     expected = {row.image: row for row in probabilities(model, images)}
@@ -65,7 +65,7 @@ def test_rows_are_in_the_order_of_the_images(model, folder: Path, tmp_path: Path
 
 def test_what_has_no_row_is_named(model, folder: Path, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="skipped") as told:
-        score(model, ImageFolder(1, path=str(folder)), tmp_path / "a.csv", ALONE, weights="w")
+        log_prob_table(model, ImageFolder(1, path=str(folder)), tmp_path / "a.csv", ALONE, weights="w")
     texts = [str(one.message) for one in told]
     assert any("5.png is 1x9, the model needs 2x2" in text for text in texts)
     assert any("7.png cannot be read" in text for text in texts)
@@ -73,7 +73,7 @@ def test_what_has_no_row_is_named(model, folder: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.png"
     Image.new("L", (9, 1)).save(small)
     with pytest.raises(ImageSizeError), pytest.warns(UserWarning, match="1x9"):
-        score(model, ImageFolder(1, path=str(small)), tmp_path / "b.csv", ALONE, weights="w")
+        log_prob_table(model, ImageFolder(1, path=str(small)), tmp_path / "b.csv", ALONE, weights="w")
 
 
 class Interrupted(ImageDataset):
@@ -100,20 +100,20 @@ class Interrupted(ImageDataset):
 
 def test_what_was_ended_goes_on(model, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
-    score(model, Interrupted(False), whole, ALONE, weights="w")
+    log_prob_table(model, Interrupted(False), whole, ALONE, weights="w")
     with pytest.raises(KeyboardInterrupt):
-        score(model, Interrupted(True), out, ALONE, weights="w")
+        log_prob_table(model, Interrupted(True), out, ALONE, weights="w")
     [rows] = (tmp_path / "out.csv.part").glob("*.rows")
     assert rows.stat().st_size == 4 * 24
     with pytest.raises(MszooError, match=r"holds 4 row\(s\).*--resume"):
-        score(model, Interrupted(False), out, ALONE, weights="w")
+        log_prob_table(model, Interrupted(False), out, ALONE, weights="w")
     with pytest.raises(MszooError, match="another model's"):
-        score(model, Interrupted(False), out, ALONE, weights="other", resume=True)
+        log_prob_table(model, Interrupted(False), out, ALONE, weights="other", resume=True)
     with pytest.raises(MszooError, match="of other images"):
-        score(model, Interrupted(False, "picture"), out, ALONE, weights="w", resume=True)
+        log_prob_table(model, Interrupted(False, "picture"), out, ALONE, weights="w", resume=True)
     with open(rows, "ab") as file:
         file.write(b"cut off")
-    assert score(model, Interrupted(False), out, ALONE, weights="w", resume=True) == 6
+    assert log_prob_table(model, Interrupted(False), out, ALONE, weights="w", resume=True) == 6
     assert out.read_bytes() == whole.read_bytes()
 
 
