@@ -104,7 +104,7 @@ def train(
     overwrite: bool = False,
     **overrides: Any,
 ) -> MultiScaleModel:
-    """Train the model of a recipe, as ``mszoo train`` does; see :func:`mszoo.training.train`.
+    """Train the model of a recipe, as ``mszoo train`` does; see ``mszoo.training.train``.
 
     Args:
         recipe: a YAML file, or the name of a shipped recipe.

@@ -162,7 +162,7 @@ class MultiScaleModel(nn.Module):
         tag: str | None = None,
         unmeasured: bool = False,
     ) -> str:
-        """Publish to the Hugging Face Hub; returns the address. Errors: see :func:`mszoo.hub.pushing.push_model`.
+        """Publish to the Hugging Face Hub; returns the address. Errors: see ``mszoo.hub.pushing.push_model``.
 
         Args:
             repo_id: ``owner/name``; it is created if there is none.
@@ -550,7 +550,7 @@ class MultiScaleModel(nn.Module):
             sigma: standard deviation of the measurement's noise, a float or (B,); None: it has none; ``auto``: found.
             mean_of: how many samples each result is the mean of.
             generator: a torch.Generator, a seed, or None: torch's global generator.
-            schedule: steps and added noise; None: :data:`mszoo.inference.inverse.SOLVE`.
+            schedule: steps and added noise; None: ``mszoo.inference.inverse.SOLVE``.
             on_step: called with the step, the images and their noise estimates.
 
         Example:

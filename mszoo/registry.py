@@ -63,7 +63,7 @@ class Spec:
     """A component that can be built later.
 
     Args:
-        kind: one of :data:`KINDS`.
+        kind: one of ``mszoo.registry.KINDS``.
         name: how recipes call it; a plugin's may be written ``plugin/name``.
         target: ``"module:Class"``, imported when the component is first created.
         summary: one line for ``mszoo components``.

@@ -37,7 +37,9 @@ DELEGATES = {
 
 
 def modules() -> dict[str, Path]:
-    return {".".join(p.relative_to(PACKAGE).with_suffix("").parts): p for p in sorted(PACKAGE.rglob("*.py"))}
+    """All but the configuration of the site, which is nobody's to import."""
+    paths = [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "conf.py"]
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in paths}
 
 
 def imports(tree: ast.AST) -> list[tuple[str, str | None]]:

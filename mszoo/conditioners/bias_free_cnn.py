@@ -64,7 +64,7 @@ class BiasFreeCNN(Conditioner):
         noise_embedding: multiply each layer by 1 + a linear function of an embedding of t.
         brightness_invariant: make the first layer blind to a constant added to the image (the condition, or y where
             there is none): the denoised image then brightens by the same constant, and the network
-            learns faster; see :class:`ContrastConv`. Not in paper A.
+            learns faster; see ``ContrastConv``. Not in paper A.
 
         zero_output: start with a last layer of zeros, for a head that adds the network to something (``anchored``,
             ``predictive``).

@@ -29,7 +29,7 @@ class BiasFreeUNet(Conditioner):
     """Residual blocks at several resolutions, on the way down and up, each way joined by addition. Blind.
 
     Homogeneous of degree 1 with the default activation, and brightness invariant: adding a constant to the image (the
-    condition, or y where there is none) changes nothing; see :class:`ContrastConv`.
+    condition, or y where there is none) changes nothing; see ``ContrastConv``.
 
     Args:
         channels: of y and of the output.

@@ -2,7 +2,7 @@
 
 *A downsampled variant of ImageNet as an alternative to the CIFAR datasets* (Chrabaszcz, Loshchilov, Hutter, 2017,
 arXiv 1707.08819): ``train_data_batch_1`` ... ``10`` and ``val_data``, each a dictionary whose ``data`` is
-(N, 3 S S) uint8. Pickles can run code; of these only arrays and plain values are built (:mod:`mszoo.pickles`).
+(N, 3 S S) uint8. Pickles can run code; of these only arrays and plain values are built (``mszoo.pickles``).
 """
 
 from __future__ import annotations

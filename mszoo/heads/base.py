@@ -138,7 +138,7 @@ class EnergyHead(Head):
     Derivatives are taken with ``torch.func``, so all of it works under ``no_grad`` and ``inference_mode``.
 
     A subclass declares ``normalized`` if exp(-U) integrates to one at large noise for every condition and image size;
-    otherwise a constant is found for each size (:func:`~mszoo.heads.normalization.normalization_constant`), which for
+    otherwise a constant is found for each size (``mszoo.heads.normalization``), which for
     a conditional scale cannot be done.
     """
 

@@ -10,7 +10,7 @@ reads off the coarser image c: what a wavelet coder knows of details before it h
 smooth, details are small). The second is the correction of the network f, for which every neighbourhood has been
 brought to the same scale. The gate v / (v + t) closes as t grows, so that :math:`e^{-U}` integrates to one there for
 every condition and every size, as with ``anchored``. f is bounded where its norm is ``channel``: then the correction
-grows like |y|, the Gaussian like |y|^2, and far from the data nothing is probable.
+grows like :math:`|y|`, the Gaussian like :math:`|y|^2`, and far from the data nothing is probable.
 """
 
 from __future__ import annotations

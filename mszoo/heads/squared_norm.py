@@ -11,7 +11,7 @@ __all__ = ["SquaredNormEnergy"]
 
 
 class SquaredNormEnergy(EnergyHead):
-    """U = |f(y, t, cond)|^2 / 2. Needs a conditioner that takes t, is batch-independent and smooth."""
+    """:math:`U = \\tfrac{1}{2} \\lVert f(y, t) \\rVert^2`. Needs a smooth conditioner of t, batch-independent."""
 
     def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy`."""

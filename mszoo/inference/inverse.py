@@ -40,16 +40,16 @@ def solve(
 ) -> Tensor:
     """Images that have the measurement and are likely under the model. It has no derivative.
 
-    The ascent of :mod:`mszoo.samplers.ascent` in the image, where the part that was measured is set and the rest
+    The ascent of :func:`mszoo.samplers.ascend` in the image, where the part that was measured is set and the rest
     follows the whole coarse-to-fine denoiser: d = (1 - M M^T) f(y) + M (m - M^T y), f(y) = denoise(y) - y. The noise
     is annealed (see :class:`Schedule`) and not estimated as in the paper, which comes closer on most problems. Each
-    step sees the next of the image's views (:mod:`mszoo.inference.views`), so that the wavelet grid leaves no trace;
+    step sees the next of the image's views (:func:`denoise_view`), so that the wavelet grid leaves no trace;
     the last, which only denoises, averages over all positions of the grid (16 of them at most).
 
     With noise in the measurement, what was measured ends as noisy as it is. If the operator is orthonormal
     (M^T M = 1), this is white noise in the image, and the last denoising, which is released from the measurement, takes
     it away. Otherwise, as for a blur, the measurement is met in proximal steps,
-    :func:`~mszoo.inference.operators.closest`: the more the ascent's noise exceeds the measurement's, the closer.
+    ``closest``: the more the ascent's noise exceeds the measurement's, the closer.
     A head that takes t is told the larger of both.
 
     Args:
@@ -62,7 +62,7 @@ def solve(
             believed exactly; ``auto``: found by :func:`measured_noise`, where that can be.
         mean_of: 1 gives a sample; more gives the mean of as many, which has the smaller error.
         generator: a torch.Generator, a seed, or None: torch's global generator.
-        schedule: None: :data:`SOLVE`; with beta = 1 no noise is added on the way: faster, and several dB worse where
+        schedule: None: ``SOLVE``; with beta = 1 no noise is added on the way: faster, and several dB worse where
             pixels are missing.
         on_step: called with the step, the images and their noise estimates.
 

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 AnySampler: TypeAlias = Sampler | Schedule | str | Mapping[str, Any]
+"""What :func:`make_sampler` makes a sampler of."""
 
 
 def make_sampler(given: AnySampler) -> Sampler:

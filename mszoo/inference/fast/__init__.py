@@ -23,7 +23,7 @@ def fast(model: MultiScaleModel, dtype: torch.dtype = torch.float32, compile: bo
 
     On a CPU with a C compiler (``cc``, or what the environment variable ``CC`` says; ``CC=`` for none) and in float32,
     the convolutions of the bias-free networks do with a quarter of the products; when that is compiled, and where it is
-    kept, says :mod:`mszoo.inference.fast.library`. The outputs are equal up to rounding, some 1e-5 of the largest.
+    kept, says ``mszoo.inference.fast.library``. The outputs are equal up to rounding, some 1e-5 of the largest.
     Derivatives in y of every order and in both modes, ``torch.func``, ``torch.compile`` and ``torch.export`` work as
     for the model. Conditioners without a registered folding are copied as they are.
 
