@@ -45,8 +45,8 @@ def noise_level(model: MultiScaleModel, y: Tensor) -> Tensor:
 
     What photographs have of their own, grain and fine texture, counts as noise and adds to what is looked for. In clean
     crops of 32 x 32 of BSD68 ``cifar10-grey-energy`` finds 0.010 (the median of 24; 0.002 to more than 0.04). So the
-    median error is 22 percent at sigma 0.02, where most find too much, and 6.5 percent at 0.05; over 0.02 to 1 it is
-    3.4 percent (``tests/benchmarks/noise_levels.py``).
+    median error is 24 percent at sigma 0.02, where most find too much, and 5 percent at 0.05; over 0.02 to 1 it is
+    3.5 percent (``tests/benchmarks/noise_levels.py``).
 
     Args:
         model: with an energy at every scale, in eval mode.
