@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mszoo.cli.figures import FigureFormat, Figures, FigureSize, Format
 from mszoo.cli.inputs import check_folder, check_images, check_model
 from mszoo.cli.options import Device, Overwrite, Seed, number
 from mszoo.cli.output import console, errors, plain
@@ -36,9 +37,11 @@ def compare(
     colour: Annotated[bool, typer.Option("--colour", help="In colour; without, in grey.")] = False,
     seed: Seed = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for compare.csv, compare.md and compare.png.", callback=check_folder)
+        Path | None, typer.Option(help="Folder for compare.csv, compare.md and the plot.", callback=check_folder)
     ] = None,
     overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
     device: Device = "auto",
 ) -> None:
     """Denoisers on the same noisy images: PSNR, SSIM, parameters, work, time and memory, in one table and one picture.
@@ -52,8 +55,9 @@ def compare(
 
     if len(set(map(title_of, denoisers))) < len(denoisers):
         raise MszooError("two of the denoisers have the same name")
+    figures = Figures.of(format, figure_size)
     if out is not None:
-        check_results([out / f"compare.{kind}" for kind in ("csv", "md", "png")], overwrite)
+        check_results([out / f"compare.{kind}" for kind in ("csv", "md", format.value)], overwrite)
     for name in denoisers:
         if name not in _BASELINES:
             check_model(name)
@@ -80,7 +84,9 @@ def compare(
         out.mkdir(parents=True, exist_ok=True)
         write_csv([row for one in found for row in one.rows], out / "compare.csv")
         replace_file(out / "compare.md", lambda part: part.write_text(markdown(found) + "\n", encoding="utf-8"))
-        draw(found, out / "compare.png")
+        if len(found) == 1:
+            console.print("of one denoiser the picture shows the images, and no PSNR against seconds")
+        figures.write(draw(found), out / figures.name("compare"))
         console.print(f"wrote {plain(', '.join(sorted(str(path) for path in out.glob('compare.*'))))}", soft_wrap=True)
 
 

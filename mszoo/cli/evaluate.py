@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
+from mszoo.cli.figures import FigureFormat, Figures, FigureSize, Format
 from mszoo.cli.inputs import check_folder, check_images, check_models
 from mszoo.cli.options import Device, Overwrite, Seed, Views, number
 from mszoo.cli.output import AsJson, console, errors, plain, print_error, print_json, print_likelihood, print_psnr
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mszoo.evaluation import ComparisonRow, Evaluation
 
 __all__ = ["evaluate"]
+
+_PLOTS = "psnr-noise", "psnr-receptive-field"
 
 
 def evaluate(
@@ -49,6 +52,8 @@ def evaluate(
         typer.Option(help="ROW,COLUMN of the first image: draw the filter applied there into --out. Several times."),
     ] = None,
     overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
     device: Device = "auto",
     json: AsJson = False,
 ) -> None:
@@ -63,12 +68,13 @@ def evaluate(
 
     pixels = [coordinates(p) for p in pixel or ()]
     sigmas = [number(text, "--sigma") for text in sigma] if sigma else list(SIGMAS)
+    figures = Figures.of(format, figure_size)
     names = [title_of(name) for name in models]
     if len(set(names)) < len(names):
         raise MszooError("two of the models have the same name")
-    pictures = {title: f"filters-{title.replace('/', '-')}.png" for title in names} if pixels else {}
+    pictures = {title: figures.name(f"filters-{title.replace('/', '-')}") for title in names} if pixels else {}
     if out is not None:
-        drawn = ["psnr.csv", "psnr-noise.png", "psnr-receptive-field.png", *pictures.values()]
+        drawn = ["psnr.csv", *map(figures.name, _PLOTS), *pictures.values()]
         check_results([out / name for name in drawn], overwrite)
 
     import mszoo
@@ -89,6 +95,7 @@ def evaluate(
         out.mkdir(parents=True, exist_ok=True)
     rows: list[ComparisonRow] = []
     measured: list[dict[str, Any]] = []
+    left_out: list[str] = []
     for source, title, model in zip(models, names, loaded, strict=True):
         with Progress(console=errors, transient=True) as progress:
             task = progress.add_task(plain(title))
@@ -105,7 +112,7 @@ def evaluate(
         if Path(source).is_dir():  # what others made is not written into
             keep(found, Path(source))
         if out is not None:
-            draw(rows, out)
+            left_out = draw(rows, out, figures)
             if pixels:
                 filters.draw(model, images[0], pixels, sigmas[-1], out / pictures[title], seed)
         if json:
@@ -119,6 +126,8 @@ def evaluate(
     if json:
         print_json(measured)
     elif out is not None:
+        for reason in left_out:
+            console.print(reason, soft_wrap=True)
         console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
 
 
@@ -133,14 +142,28 @@ def keep(found: Evaluation, folder: Path) -> None:
         print_error(f"the results are not kept in {folder}: {error.strerror}", "[yellow]warning:[/]")
 
 
-def draw(rows: Sequence[ComparisonRow], out: Path) -> None:
-    """A table and plots of all that was measured so far."""
+def draw(rows: Sequence[ComparisonRow], out: Path, figures: Figures) -> list[str]:
+    """A table and plots of all that was measured so far. A plot of one point is none.
+
+    Returns:
+        Which plots there are not, and why.
+    """
     from mszoo.evaluation import plots, write_csv
     from mszoo.experiments import receptive_fields
 
     write_csv(rows, out / "psnr.csv")
-    plots.plot_noise_levels(rows, out / "psnr-noise.png")
-    receptive_fields.plot(rows, out / "psnr-receptive-field.png")
+    sigmas = {row.sigma for row in rows}
+    fields = {row.receptive_field for row in rows} - {None}
+    drawn = (plots.noise_levels, sigmas, "noise level"), (receptive_fields.plot, fields, "receptive field")
+    left_out = []
+    for stem, (plot, points, kind) in zip(_PLOTS, drawn, strict=True):
+        path = out / figures.name(stem)
+        if len(points) > 1:
+            figures.write(plots.figure_of(lambda axes, plot=plot: plot(axes, rows), (6, 4.2)), path)
+        else:
+            path.unlink(missing_ok=True)  # of what was measured before
+            left_out.append(f"no {path.name}: it needs more than one {kind}")
+    return left_out
 
 
 def coordinates(text: str) -> tuple[int, int]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress
 
+from mszoo.cli.figures import FigureFormat, Figures, FigureSize, Format
 from mszoo.cli.inputs import check_folder, check_images, check_models
 from mszoo.cli.options import Device, ModelName, Overwrite, Seed
 from mszoo.cli.output import console, errors, plain, table
 from mszoo.cli.targets import check_results
+from mszoo.errors import DataError, MszooError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["app"]
 
@@ -25,13 +31,20 @@ Out = Annotated[
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps; by default the experiment's.")]
 Data = Annotated[str, typer.Option(help="Images: a folder, zip file or glob.", callback=check_images)]
 Count = Annotated[int, typer.Option(min=1, help="At most so many images, evenly spaced over the data.")]
-_Draw = Callable[[Path], None]
 
 
 @app.command("scale-mixture")
-def scale_mixture(out: Out = None, overwrite: Overwrite = False, steps: Steps = None, seed: Seed = 0) -> None:
+def scale_mixture(
+    out: Out = None,
+    overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+) -> None:
     """Dual against single score matching on a mixture of two scales, d = 1000."""
-    folder = _folder("scale-mixture", out, overwrite)
+    results = _Results("scale-mixture", out, overwrite, format, figure_size)
+    from mszoo.evaluation.plots import figure_of
     from mszoo.experiments.scale_mixture import compare, plot, train
 
     energies, seconds, steps = {}, {}, steps or 10_000
@@ -50,7 +63,7 @@ def scale_mixture(out: Out = None, overwrite: Overwrite = False, steps: Steps = 
             numbers = f"{row.exact:.3f}", f"{row.learned:.3f}", f"{row.error:+.3f}"
             shown.add_row(row.objective, f"{seconds[row.objective]:.0f}", f"{row.radius:g}", f"{row.t:g}", *numbers)
     console.print(shown)
-    _write("scale-mixture", folder, rows, lambda path: plot(rows, path))
+    results.write(rows, lambda: figure_of(lambda axes: plot(axes, rows)))
 
 
 @app.command("known-densities")
@@ -59,14 +72,16 @@ def known_densities(
     objective: Annotated[str, typer.Option(help="dual_score_matching, or contrastive.")] = "dual_score_matching",
     out: Out = None,
     overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
     steps: Steps = None,
     seed: Seed = 0,
 ) -> None:
     """Energies learned of Gaussians, a mixture and Laplacians, against the exact ones at five noise levels."""
-    folder = _folder("known-densities", out, overwrite)
-    from mszoo.errors import MszooError, suggest
+    results = _Results("known-densities", out, overwrite, format, figure_size)
+    from mszoo.errors import suggest
     from mszoo.experiments.densities import DENSITIES
-    from mszoo.experiments.known_densities import OBJECTIVES, SETTINGS, compare, plot, train
+    from mszoo.experiments.known_densities import OBJECTIVES, SETTINGS, compare, draw, train
 
     if objective not in OBJECTIVES:
         raise MszooError(f"no objective {objective!r} here; there are {', '.join(OBJECTIVES)}")
@@ -95,7 +110,7 @@ def known_densities(
                 f"{sum(p.numel() for p in models[name].parameters()):,} parameters"
             )
     console.print(shown)
-    _write("known-densities", folder, rows, lambda path: plot(models, path))
+    results.write(rows, lambda: draw(models))
 
 
 @app.command()
@@ -112,14 +127,21 @@ def generalization(
     images: Count = 500,
     out: Out = None,
     overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
     device: Device = "auto",
 ) -> None:
     """Do two models that saw different images agree on log p?"""
-    folder = _folder("generalization", out, overwrite)
+    results = _Results("generalization", out, overwrite, format, figure_size)
+    from mszoo.checkpoint.folder import title_of
+    from mszoo.evaluation import name_of
+    from mszoo.evaluation.plots import figure_of
     from mszoo.experiments.generalization import agreement, plot
 
     one, other = _load(first, device), _load(second, device)
-    sets = {path: _images(path, one, images) for path in data}
+    names = [name_of(path) for path in data]
+    names = names if len(set(names)) == len(names) else data
+    sets = {name: _images(path, one, images) for name, path in zip(names, data, strict=True)}
     with errors.status("measuring"):
         rows, values = agreement(one, other, sets)
     shown = table("images", "count", "first dB/dim", "second", "mean |difference|", "rms", "correlation", "losses")
@@ -128,7 +150,11 @@ def generalization(
         losses = f"{row.first_loss:.4f} {row.second_loss:.4f}"
         shown.add_row(plain(row.images), str(row.count), *(f"{v:.3f}" for v in numbers), losses)
     console.print(shown)
-    _write("generalization", folder, rows, lambda path: plot(values, (first, second), path))
+    if max(row.count for row in rows) < 2:
+        results.write(rows, None)
+        return
+    titles = title_of(first), title_of(second)
+    results.write(rows, lambda: figure_of(lambda axes: plot(axes, values, titles), (4.6, 4.4)))
 
 
 @app.command()
@@ -138,14 +164,16 @@ def transformations(
     images: Count = 200,
     out: Out = None,
     overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
     device: Device = "auto",
 ) -> None:
     """How log p changes with contrast and brightness, and how it goes with sparsity."""
-    folder = _folder("transformations", out, overwrite)
+    results = _Results("transformations", out, overwrite, format, figure_size)
     import torch
 
     from mszoo.experiments.images import decibels
-    from mszoo.experiments.transformations import changes, plot, sparsity
+    from mszoo.experiments.transformations import changes, draw, sparsity
 
     loaded = _load(model, device)
     chosen = _images(data, loaded, images)
@@ -159,7 +187,7 @@ def transformations(
     if len(chosen) > 1:
         correlation = torch.corrcoef(torch.stack([torch.tensor(sparse), values]))[0, 1].item()
         console.print(f"correlation of log p with |c|_1^2 / (n |c|_2^2) of the Haar details: {correlation:+.3f}")
-    _write("transformations", folder, rows, lambda path: plot(rows, sparse, values, path))
+    results.write(rows, lambda: draw(rows, sparse, values))
 
 
 @app.command()
@@ -170,10 +198,13 @@ def dimensionality(
     draws: Annotated[int, typer.Option(min=1, help="Noises for each image and noise level (paper: 1,000).")] = 64,
     out: Out = None,
     overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
     device: Device = "auto",
 ) -> None:
     """Effective dimensionality of images at each scale of noise, t from 1e-12 to 1e3."""
-    folder = _folder("dimensionality", out, overwrite)
+    results = _Results("dimensionality", out, overwrite, format, figure_size)
+    from mszoo.evaluation.plots import figure_of
     from mszoo.experiments.dimensionality import dimensionality as measure
     from mszoo.experiments.dimensionality import noise_variances, plot
 
@@ -188,7 +219,7 @@ def dimensionality(
         numbers = sum(fractions) / len(fractions), min(fractions), max(fractions)
         shown.add_row(f"{t:.0e}", *(f"{v:.4f}" for v in numbers))
     console.print(shown)
-    _write("dimensionality", folder, rows, lambda path: plot(rows, path))
+    results.write(rows, lambda: figure_of(lambda axes: plot(axes, rows)))
 
 
 @app.command()
@@ -200,14 +231,21 @@ def denoisers(
     images: Count = 200,
     out: Out = None,
     overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
     """Output against input PSNR of several models, such as an energy and a score network of its size."""
-    folder = _folder("denoisers", out, overwrite)
+    results = _Results("denoisers", out, overwrite, format, figure_size)
+    from mszoo.checkpoint.folder import title_of
+    from mszoo.evaluation.plots import figure_of
     from mszoo.experiments.denoisers import INPUTS, denoised, plot
 
-    loaded = {name: _load(name, device) for name in models}
+    titles = [title_of(name) for name in models]
+    if any(title_of(one) == title_of(other) for one, other in combinations(dict.fromkeys(models), 2)):
+        raise MszooError("two of the models have the same name")
+    loaded = {title: _load(name, device) for title, name in zip(titles, models, strict=True)}
     models = list(loaded)
     with errors.status("measuring"):
         rows = denoised(loaded, _images(data, next(iter(loaded.values())), images), seed=seed)
@@ -218,7 +256,7 @@ def denoisers(
         gaps = [output - outputs[0] for output in outputs[1:]]
         shown.add_row(f"{decibels:g}", *(f"{v:.2f}" for v in outputs), *(f"{v:+.2f}" for v in gaps))
     console.print(shown)
-    _write("denoisers", folder, rows, lambda path: plot(rows, path))
+    results.write(rows, lambda: figure_of(lambda axes: plot(axes, rows)))
 
 
 @app.command()
@@ -228,11 +266,16 @@ def histogram(
     images: Count = 1000,
     out: Out = None,
     overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
     device: Device = "auto",
 ) -> None:
     """log p of images, and of what is none: constants, noise, shuffled pixels. A picture shows some of each."""
-    folder = _folder("histogram", out, overwrite, images=True)
-    from mszoo.evaluation.plots import plot_histogram, plot_images
+    results = _Results("histogram", out, overwrite, format, figure_size, images=True)
+    from mszoo.checkpoint.folder import title_of
+    from mszoo.evaluation.plots import figure_of
+    from mszoo.evaluation.plots import histogram as plot
+    from mszoo.evaluation.plots import sheet as draw_sheet
     from mszoo.experiments.histogram import measure, sheet, strangers, summary
 
     loaded = _load(model, device)
@@ -246,8 +289,9 @@ def histogram(
         shown.add_row(row.images, str(row.count), *(f"{v:.3f}" for v in numbers))
     console.print(shown)
     pictures = sheet(measured)
-    _write(
-        "histogram", folder, rows, lambda path: plot_histogram(values, path), lambda path: plot_images(pictures, path)
+    title = f"log p by {title_of(model)}, in dB per dimension"
+    results.write(
+        rows, lambda: figure_of(lambda axes: plot(axes, values), (7, 3.8)), lambda: draw_sheet(pictures, title)
     )
 
 
@@ -259,12 +303,14 @@ def modes(
     steps: Annotated[int, typer.Option(min=1, help="Of each ascent.")] = 100,
     out: Out = None,
     overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
     device: Device = "cpu",
 ) -> None:
     """Spurious modes: what log p reaches by ascent from photographs, noise and constants, and a remedy."""
-    folder = _folder("modes", out, overwrite)
+    results = _Results("modes", out, overwrite, format, figure_size)
     from mszoo.experiments.images import batches
-    from mszoo.experiments.modes import NOISES, plot
+    from mszoo.experiments.modes import NOISES, draw
     from mszoo.experiments.modes import modes as measure
 
     loaded = _load(model, device)
@@ -277,7 +323,7 @@ def modes(
         numbers = row.before, row.after, row.saved, row.noisy_before, row.noisy_after, row.distance
         shown.add_row(row.start, f"{row.t:.2g}", *(f"{v:.3f}" for v in numbers))
     console.print(shown)
-    _write("modes", folder, rows, lambda path: plot({k: v.cpu() for k, v in found.items()}, rows, path))
+    results.write(rows, lambda: draw({k: v.cpu() for k, v in found.items()}, rows))
 
 
 @app.command()
@@ -299,13 +345,15 @@ def neighbourhoods(
     images: Count = 10_000,
     out: Out = None,
     overwrite: Overwrite = False,
+    format: FigureFormat = Format.png,
+    figure_size: FigureSize = None,
     seed: Seed = 0,
 ) -> None:
     """Bits per scale against the receptive field, flat and in chains, at equal parameters and seconds or steps."""
-    folder = _folder("neighbourhoods", out, overwrite)
+    results = _Results("neighbourhoods", out, overwrite, format, figure_size)
     import torch
 
-    from mszoo.experiments.neighbourhoods import FIELDS, make, measure, neighbourhood, plot
+    from mszoo.experiments.neighbourhoods import FIELDS, draw, make, measure, neighbourhood
 
     fields, levels = fields or list(FIELDS), levels or [0, 1]
     torch.manual_seed(seed)
@@ -329,14 +377,12 @@ def neighbourhoods(
             numbers = f"{whole.parameters:,}", str(count), f"{took:.0f}", f"{whole.bits:.3f}", each
             shown.add_row(str(j), str(field), *numbers)
     console.print(shown)
-    _write("neighbourhoods", folder, rows, lambda path: plot(rows, path))
+    results.write(rows, (lambda: draw(rows)) if len(set(fields)) > 1 else None)
 
 
 def _stack(path: str, model: Any, count: int) -> Any:
     """At most so many images of one size, (N, C, H, W)."""
     import torch
-
-    from mszoo.errors import DataError
 
     chosen = _images(path, model, count)
     if len({image.shape for image in chosen}) > 1:
@@ -357,19 +403,32 @@ def _images(path: str, model: Any, count: int) -> Any:
     return evenly(mszoo.create("dataset", "image_folder", model.channels, path=path), count, model)
 
 
-def _folder(name: str, out: Path | None, overwrite: bool, images: bool = False) -> Path:
-    """Where the results go; those that are there already are not replaced unasked."""
-    folder = out or Path("experiments") / name
-    check_results([folder / f"{name}{end}" for end in (".csv", ".png", *["-images.png"] * images)], overwrite)
-    return folder
+_Draw = Callable[[], "Figure"]
 
 
-def _write(name: str, folder: Path, rows: Sequence[Any], plot: _Draw, images: _Draw | None = None) -> None:
-    from mszoo.evaluation import write_csv
+class _Results:
+    """Where a table, a plot and perhaps a contact sheet go; those that are there already are not replaced unasked."""
 
-    folder.mkdir(parents=True, exist_ok=True)
-    write_csv(rows, folder / f"{name}.csv")
-    plot(folder / f"{name}.png")
-    if images is not None:
-        images(folder / f"{name}-images.png")
-    console.print(f"wrote {plain(', '.join(sorted(str(p) for p in folder.iterdir())))}", soft_wrap=True)
+    def __init__(
+        self, name: str, out: Path | None, overwrite: bool, format: Format, size: str | None, images: bool = False
+    ) -> None:
+        folder, self._figures = out or Path("experiments") / name, Figures.of(format, size)
+        plot, sheet = map(self._figures.name, (name, f"{name}-images"))
+        self._table, self._plot, self._sheet = folder / f"{name}.csv", folder / plot, folder / sheet
+        check_results([self._table, self._plot, *[self._sheet] * images], overwrite)
+
+    def write(self, rows: Sequence[Any], plot: _Draw | None, sheet: _Draw | None = None) -> None:
+        """Write all; no plot if it is None, as one of a single point would be."""
+        from mszoo.evaluation import write_csv
+        from mszoo.evaluation.plots import save_figure
+
+        self._table.parent.mkdir(parents=True, exist_ok=True)
+        write_csv(rows, self._table)
+        if plot is not None:
+            self._figures.write(plot(), self._plot)
+        else:
+            self._plot.unlink(missing_ok=True)  # of what was measured before
+            console.print(f"no {plain(self._plot.name)}: it would show one point", soft_wrap=True)
+        if sheet is not None:
+            save_figure(sheet(), self._sheet)
+        console.print(f"wrote {plain(', '.join(sorted(str(p) for p in self._table.parent.iterdir())))}", soft_wrap=True)

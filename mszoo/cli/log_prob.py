@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress, track
 
+from mszoo.cli.figures import FigureFormatAlone, Figures, FigureSize
+from mszoo.cli.figures import Format as PlotFormat
 from mszoo.cli.inputs import check_alone, check_folder, check_images, check_model
 from mszoo.cli.options import Device, Overwrite
 from mszoo.cli.output import AsJson, console, errors, plain, print_error, print_json, table
@@ -67,6 +69,8 @@ def log_prob(
     maps: Annotated[
         bool, typer.Option("--maps", help="Draw where the images that are shown are improbable, into OUT/maps.")
     ] = False,
+    figure_format: FigureFormatAlone = PlotFormat.png,
+    figure_size: FigureSize = None,
     device: Device = "auto",
     json: AsJson = False,
 ) -> None:
@@ -83,6 +87,8 @@ def log_prob(
     sources = [*(images or ()), *(more or ())]
     if not sources:
         raise MszooError("which images? Name files, folders, zips or globs")
+    figures = Figures.of(figure_format, figure_size)
+    histogram, sheet = map(figures.name, ("log-prob", "most-and-least"))
     if out is not None and out.suffix in _TABLES:
         _score(sources, model, out, resume, overwrite, device)
         return
@@ -92,7 +98,7 @@ def log_prob(
     if maps and out is None:
         raise MszooError("--maps draws pictures into a folder: say which with --out FOLDER")
     if out is not None:
-        written = out / f"log-prob.{format.value}", out / "log-prob.png", out / "most-and-least.png"
+        written = [out / name for name in (f"log-prob.{format.value}", histogram, sheet)]
         check_results(written, overwrite or resume)
         if maps and (out / "maps").exists() and not (overwrite or resume):
             raise MszooError(f"{out / 'maps'} exists: --overwrite replaces what is in it")
@@ -146,15 +152,24 @@ def log_prob(
         return
     import torch
 
+    from mszoo.checkpoint.folder import title_of
     from mszoo.evaluation import plots
     from mszoo.evaluation.probability import cut
 
     write = write_csv if format is Format.csv else write_parquet
     write(rows, out / f"log-prob.{format.value}")
     if finite:
-        plots.plot_histogram({"images": [row.db_per_dim for row, _, _ in finite]}, out / "log-prob.png")
-        titled = [[(f"{row.db_per_dim:.2f}", data[i]) for row, data, i in end] for end in plots.ends(finite, show)]
-        plots.plot_images(titled, out / "most-and-least.png")
+        if len(finite) > 1:
+            values = {"images": [row.db_per_dim for row, _, _ in finite]}
+            figures.write(plots.figure_of(lambda axes: plots.histogram(axes, values), (7, 3.8)), out / histogram)
+        else:
+            (out / histogram).unlink(missing_ok=True)  # of what was measured before
+        titled = [
+            [((shorten(Path(row.image).name), f"{row.db_per_dim:.2f} dB/dim"), data[i]) for row, data, i in end]
+            for end in plots.ends(finite, show)
+        ]
+        order = "most probable first" if len(titled) == 1 else "the most probable above, the least probable below"
+        plots.save_figure(plots.sheet(titled, f"log p by {title_of(model)}: {order}"), out / sheet)
         if maps:
             (out / "maps").mkdir(exist_ok=True)
             chosen = [one for end in plots.ends(finite, show) for one in end]
@@ -162,12 +177,19 @@ def log_prob(
                 image = cut(data[i], loaded.unit)
                 with torch.no_grad():
                     shares = [share[0] for share in loaded.log_prob_map(image[None].to(loaded.device))]
-                name = f"{rank:03d}-{Path(row.image).stem}.png"
+                name = figures.name(f"{rank:03d}-{Path(row.image).stem}")
                 drawn = plots.maps_figure(f"{Path(row.image).name}: {row.nll:.3f} bits/dim", image, shares)
-                plots.save_figure(drawn, out / "maps" / name, dpi=150)
+                plots.save_figure(drawn, out / "maps" / name)
     journal.close()
     if not json:
+        if len(finite) == 1:
+            console.print(f"no {histogram}: it needs more than one image", soft_wrap=True)
         console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
+
+
+def shorten(name: str, most: int = 26) -> str:
+    """A file's name that fits above its picture: the middle of a long one is left out."""
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}...{name[-(most // 2 - 2) :]}"
 
 
 def _score(sources: Sequence[str], model: str, out: Path, resume: bool, overwrite: bool, device: str) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -27,7 +27,11 @@ from mszoo.evaluation.evaluation import open_images
 from mszoo.inference import add_noise, denoise_image, fast
 from mszoo.model import MultiScaleModel
 
-__all__ = ["Compared", "DenoiserRow", "compare", "draw", "markdown", "measure", "ssim"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Compared", "DenoiserRow", "compare", "draw", "markdown", "measure", "plot", "ssim"]
 
 _SHOWN = 128  # side in pixels of what the picture shows of the first image
 _WINDOW = 11  # side of SSIM's window
@@ -245,31 +249,39 @@ def markdown(compared: Sequence[Compared]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def draw(compared: Sequence[Compared], path: Path) -> None:
-    """PSNR against seconds a megapixel at each noise level and, below, the middle of the first image by each."""
+def plot(axes: Axes, rows: Sequence[DenoiserRow]) -> Axes:
+    """PSNR against seconds a megapixel at one noise level, a point for each denoiser, into axes; the same axes."""
+    from mszoo.evaluation.plots import label
+
+    for row in rows:
+        axes.semilogx(row.seconds, row.denoised, "o")
+        axes.annotate(label(row.denoiser), (row.seconds, row.denoised), (4, 4), textcoords="offset points", fontsize=8)
+    axes.set(xlabel="seconds a megapixel", ylabel="PSNR (dB)", title=f"sigma {rows[0].sigma:.3g}")
+    axes.margins(0.25)
+    axes.grid(alpha=0.3)
+    return axes
+
+
+def draw(compared: Sequence[Compared]) -> Figure:
+    """:func:`plot` at each noise level and, below, the middle of the first image by each.
+
+    Of one denoiser the images alone: one point is no plot.
+    """
     from matplotlib.figure import Figure
 
-    from mszoo.data.images import encode
-    from mszoo.evaluation.plots import label, save_figure
+    from mszoo.evaluation.plots import picture
 
     levels, count = len(compared[0].rows), len(compared) + 2
-    figure = Figure(figsize=(max(4 * levels, 1.9 * count), 6), layout="constrained")
-    halves: Any = figure.subfigures(2, 1, height_ratios=(1.4, 1))
-    above, below = halves
-    for k, axis in enumerate(above.subplots(1, levels, squeeze=False)[0]):
-        for row in (one.rows[k] for one in compared):
-            axis.semilogx(row.seconds, row.denoised, "o")
-            axis.annotate(
-                label(row.denoiser), (row.seconds, row.denoised), (4, 4), textcoords="offset points", fontsize=8
-            )
-        axis.set(xlabel="seconds a megapixel", ylabel="PSNR (dB)", title=f"sigma {compared[0].rows[k].sigma:.3g}")
-        axis.margins(0.25)
-        axis.grid(alpha=0.3)
+    several = len(compared) > 1  # one point is no plot
+    ratios = (1.4, 1) if several else (1,)
+    figure = Figure(figsize=(max(4 * levels * several, 1.9 * count), 6 if several else 2.5), layout="constrained")
+    halves: Any = figure.subfigures(1 + several, 1, squeeze=False, height_ratios=ratios)
+    if several:
+        for k, axes in enumerate(halves[0, 0].subplots(1, levels, squeeze=False)[0]):
+            plot(axes, [one.rows[k] for one in compared])
     first = compared[0]
     pictures = [("clean", first.clean), ("noisy", first.noisy)]
     pictures += [(one.rows[-1].denoiser, one.denoised) for one in compared]
-    for axis, (name, image) in zip(below.subplots(1, count, squeeze=False)[0], pictures, strict=True):
-        axis.imshow(encode(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axis.set_title(label(name), fontsize=8)
-        axis.set_axis_off()
-    save_figure(figure, path)
+    for axes, (name, image) in zip(halves[-1, 0].subplots(1, count, squeeze=False)[0], pictures, strict=True):
+        picture(axes, name, image)
+    return figure

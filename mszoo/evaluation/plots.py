@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import matplotlib
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,21 +23,40 @@ from mszoo.text import one_line
 __all__ = [
     "drawing",
     "ends",
+    "figure_of",
     "histogram",
     "label",
     "maps_figure",
     "noise_levels",
     "picture",
-    "plot_histogram",
-    "plot_images",
-    "plot_noise_levels",
+    "sheet",
     "save_figure",
 ]
 
 _T = TypeVar("_T")
 
 
-def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
+_DPI = 300  # what journals ask for
+_REPRODUCIBLE: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def figure_of(plot: Callable[[Axes], Axes], size: tuple[float, float] = (6, 4)) -> Figure:
+    """A figure with one plot.
+
+    Args:
+        plot: draws into the axes that it is given.
+        size: width and height in inches.
+
+    Example:
+        >>> figure_of(lambda axes: histogram(axes, {"images": [-9.0, -7.5, -7.0]})).axes[0].get_xlabel()
+        'log p (dB per dimension)'
+    """
+    figure = Figure(figsize=size, layout="constrained")
+    plot(figure.subplots())
+    return figure
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = _DPI) -> None:
     """Write a figure in the format of the suffix, whole or not at all.
 
     Args:
@@ -50,8 +71,8 @@ def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
     replace_file(path, lambda part: part.write_bytes(drawn))
 
 
-def drawing(figure: Figure, format: str = "png", dpi: int = 120) -> bytes:
-    """A figure as the bytes of a file.
+def drawing(figure: Figure, format: str = "png", dpi: int = _DPI) -> bytes:
+    """A figure as the bytes of a file, the same ones each time; the letters of a PDF stay letters.
 
     Args:
         figure: of matplotlib.
@@ -59,7 +80,8 @@ def drawing(figure: Figure, format: str = "png", dpi: int = 120) -> bytes:
         dpi: pixels per inch, of formats that have pixels.
     """
     drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=dpi, format=format)
+    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "mszoo"}):
+        figure.savefig(drawn, dpi=dpi, format=format, metadata=_REPRODUCIBLE.get(format))
     return drawn.getvalue()
 
 
@@ -81,34 +103,29 @@ def noise_levels(axes: Axes, rows: Sequence[ComparisonRow]) -> Axes:
     return axes
 
 
-def plot_noise_levels(rows: Sequence[ComparisonRow], path: Path) -> None:
-    """Write :func:`noise_levels` into a file."""
-    figure = Figure(figsize=(6, 4.2), layout="constrained")
-    noise_levels(figure.subplots(), rows)
-    save_figure(figure, path)
-
-
 def histogram(axes: Axes, values: Mapping[str, Sequence[float]]) -> Axes:
     """How often each log p in dB per dimension occurs among the first images; a tick for every one of the others.
 
-    As many bins as the square root of the number of images. The axes are those that were given.
+    As many bins as the square root of the number of images. Others that are farther away than the first images reach
+    are arrows at the edge, and are counted in the legend. The axes are those that were given.
     """
     (name, first), *others = values.items()
     axes.hist(first, bins="sqrt", color="C0", alpha=0.8, label=label(name))
     below = -0.03 * axes.get_ylim()[1]
+    reach = max(first) - min(first) or 1.0
+    low, high = min(first) - reach, max(first) + reach
     for i, (kind, numbers) in enumerate(others, 1):
-        axes.plot(numbers, [i * below] * len(numbers), "|", color=f"C{i}", markersize=9, label=label(kind))
+        less, more = sum(value < low for value in numbers), sum(value > high for value in numbers)
+        away = [f"{count} {where}" for count, where in ((less, "below"), (more, "above")) if count]
+        shown = [value for value in numbers if low <= value <= high]
+        title = label(kind) + (f" ({', '.join(away)})" if away else "")
+        axes.plot(shown, [i * below] * len(shown), "|", color=f"C{i}", markersize=9, label=title)
+        for marker, edge, count in (("<", low, less), (">", high, more)):
+            axes.plot([edge] * bool(count), [i * below] * bool(count), marker, color=f"C{i}", markersize=5)
     axes.set(xlabel="log p (dB per dimension)", ylabel="number of images")
     axes.legend()
     axes.grid(alpha=0.3)
     return axes
-
-
-def plot_histogram(values: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Write :func:`histogram` into a file."""
-    figure = Figure(figsize=(7, 3.8), layout="constrained")
-    histogram(figure.subplots(), values)
-    save_figure(figure, path)
 
 
 def ends(ordered: Sequence[_T], count: int) -> list[Sequence[_T]]:
@@ -116,33 +133,41 @@ def ends(ordered: Sequence[_T], count: int) -> list[Sequence[_T]]:
     return [ordered[:count], ordered[-count:]] if len(ordered) > count else [ordered]
 
 
-def picture(axes: Axes, title: str, image: Tensor) -> Axes:
+def picture(axes: Axes, title: str | Sequence[str], image: Tensor) -> Axes:
     """Draw an image with a title into axes.
 
     Args:
         axes: whose frame and ticks are taken away.
-        title: above it.
+        title: above it, of one or more lines.
         image: (C, H, W) in [0, 1].
 
     Returns:
         The same axes.
     """
     axes.imshow(encode(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_title(label(title), fontsize=8)
+    lines = [title] if isinstance(title, str) else title
+    axes.set_title("\n".join(map(label, lines)), fontsize=8 if len(lines) == 1 else 6.5)
     axes.set_axis_off()
     return axes
 
 
-def plot_images(rows: Sequence[Sequence[tuple[str, Tensor]]], path: Path) -> None:
-    """Images (C, H, W) in rows, each with a title."""
-    figure = Figure(figsize=(1.5 * max(map(len, rows)), 1.75 * len(rows)), layout="constrained")
+def sheet(rows: Sequence[Sequence[tuple[str | Sequence[str], Tensor]]], title: str = "") -> Figure:
+    """Images (C, H, W) in rows, each with a title of one or more lines, such as its file and a number.
+
+    Args:
+        rows: titles and images.
+        title: of the sheet.
+    """
+    figure = Figure(figsize=(1.5 * max(map(len, rows)), 1.85 * len(rows) + 0.3 * bool(title)), layout="constrained")
+    if title:
+        figure.suptitle("\n".join(textwrap.wrap(label(title), max(24, 20 * max(map(len, rows))))), fontsize=9)
     axes = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for line, row in zip(axes, rows, strict=True):
-        for axis, (title, image) in zip(line, row, strict=False):
-            picture(axis, title, image)
-    save_figure(figure, path)
+        for axis, (name, image) in zip(line, row, strict=False):
+            picture(axis, name, image)
+    return figure
 
 
 def maps_figure(title: str, image: Tensor, shares: Sequence[Tensor], columns: int | None = None) -> Figure:

@@ -6,13 +6,12 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from torch import Tensor
 
-from mszoo.evaluation.plots import label, save_figure
+from mszoo.evaluation.plots import label
 from mszoo.experiments.images import batches
 from mszoo.model import MultiScaleModel
 
@@ -66,14 +65,12 @@ def denoised(
     return rows
 
 
-def plot(rows: Sequence[Denoised], path: Path) -> None:
-    """Output less input PSNR against the input, a line for each model."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
+def plot(axes: Axes, rows: Sequence[Denoised]) -> Axes:
+    """Output less input PSNR against the input, a line for each model, into axes; the same axes."""
     for name in dict.fromkeys(row.model for row in rows):
         line = [(row.input, row.output - row.input) for row in rows if row.model == name]
         axes.plot(*zip(*line, strict=True), marker="o", label=label(name))
-    axes.set(xlabel="PSNR of the noisy images (dB)", ylabel="gain (dB)", yscale="symlog")
+    axes.set(xlabel="PSNR of the noisy images (dB)", ylabel="gain in PSNR (dB)", yscale="symlog")
     axes.legend()
     axes.grid(alpha=0.3)
-    save_figure(figure, path)
+    return axes

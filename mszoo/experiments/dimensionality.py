@@ -10,14 +10,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from mszoo.devices import in_float64
-from mszoo.evaluation.plots import save_figure
 from mszoo.model import MultiScaleModel
 
 __all__ = ["Dimensionality", "dimensionality", "noise_variances", "plot"]
@@ -85,16 +83,14 @@ def dimensionality(
     return rows
 
 
-def plot(rows: Sequence[Dimensionality], path: Path) -> None:
-    """d_eff / d against t: each image thin, their mean thick."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
+def plot(axes: Axes, rows: Sequence[Dimensionality]) -> Axes:
+    """d_eff / d against t, into axes: each image thin, their mean thick; the same axes."""
     times = sorted({row.t for row in rows})
     for image in sorted({row.image for row in rows}):
         axes.plot(times, [r.fraction for r in rows if r.image == image], color="C0", alpha=0.25, linewidth=0.8)
     means = [sum(r.fraction for r in rows if r.t == t) / sum(r.t == t for r in rows) for t in times]
     axes.plot(times, means, color="C1", linewidth=2, label="mean")
-    axes.set(xscale="log", xlabel="noise variance t", ylabel="effective dimensionality / d")
+    axes.set(xscale="log", xlabel="noise variance t (white = 1)", ylabel="effective dimensionality / d (no unit)")
     axes.legend()
     axes.grid(alpha=0.3)
-    save_figure(figure, path)
+    return axes

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from mszoo.data.images import encode
 from mszoo.errors import ImageSizeError
 from mszoo.inference import add_noise
 from mszoo.model import MultiScaleModel
 
-__all__ = ["adaptive_filters", "check_pixels", "draw", "plot"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["adaptive_filters", "check_pixels", "draw", "figure", "plot"]
 
 
 def adaptive_filters(
@@ -71,39 +75,46 @@ def draw(
         clean: image (C, H, W) in [0, 1]; channels beyond the model's are left out, the sides are cut to its unit.
         pixels: (row, column) of each.
         sigma: standard deviation of the noise.
-        path: of the picture.
+        path: of the picture, in the format of its suffix.
         seed: of the noise.
     """
     height, width = (side // model.unit * model.unit for side in clean.shape[-2:])
     y = add_noise(clean[None, : model.channels, :height, :width], sigma, seed, 0)[0]
-    plot(y, adaptive_filters(model, y, pixels, None if model.blind else sigma), pixels, path)
-
-
-def plot(y: Tensor, filters: Tensor, pixels: Sequence[tuple[int, int]], path: Path, around: int = 24) -> None:
-    """The noisy image (C, H, W) with the pixels marked, and the filters (n, C, H, W) near them, mean over channels.
-
-    Args:
-        y: noisy image (C, H, W).
-        filters: of the pixels, (n, C, H, W).
-        pixels: (row, column) each.
-        path: the file.
-        around: how many pixels to each side of its pixel are shown of a filter.
-    """
-    from matplotlib.figure import Figure  # checking pixels draws nothing
-
     from mszoo.evaluation.plots import save_figure
 
-    figure = Figure(figsize=(2.6 * (len(pixels) + 1), 2.8), layout="constrained")
-    axes = figure.subplots(1, len(pixels) + 1, squeeze=False)[0]
-    axes[0].imshow(encode(y), cmap="gray", vmin=0, vmax=255)
-    axes[0].set_title("noisy image", fontsize=9)
-    for i, (row, column) in enumerate(pixels):
-        axes[0].plot(column, row, "o", color=f"C{i}", markerfacecolor="none")
-        top, left = max(0, row - around), max(0, column - around)
-        shown = filters[i].mean(0)[top : row + around + 1, left : column + around + 1].cpu()
-        limit = float(shown.abs().max()) or 1.0
-        axes[i + 1].imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axes[i + 1].set_title(f"filter of pixel {row},{column}", fontsize=9, color=f"C{i}")
-    for axis in axes:
-        axis.set_axis_off()
-    save_figure(figure, path)
+    save_figure(figure(y, adaptive_filters(model, y, pixels, None if model.blind else sigma), pixels), path)
+
+
+def plot(axes: Axes, filter: Tensor, pixel: tuple[int, int], around: int = 24, color: str = "C0") -> Axes:
+    """A filter (C, H, W) near its pixel, the mean over channels, into axes; the same axes. Red adds, blue subtracts.
+
+    Args:
+        axes: to draw into.
+        filter: what multiplies the noisy pixels.
+        pixel: (row, column) of the denoised one.
+        around: how many pixels to each side of it are shown.
+        color: of the title.
+    """
+    row, column = pixel
+    top, left = max(0, row - around), max(0, column - around)
+    shown = filter.mean(0)[top : row + around + 1, left : column + around + 1].cpu()
+    limit = float(shown.abs().max()) or 1.0
+    axes.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axes.set_title(f"filter of pixel {row},{column}: up to {limit:.2g}", fontsize=9, color=color)
+    axes.set_axis_off()
+    return axes
+
+
+def figure(y: Tensor, filters: Tensor, pixels: Sequence[tuple[int, int]]) -> Figure:
+    """The noisy image (C, H, W) with the pixels (row, column) marked, and beside it their filters (n, C, H, W)."""
+    from matplotlib.figure import Figure  # checking pixels draws nothing
+
+    from mszoo.evaluation.plots import picture
+
+    whole = Figure(figsize=(2.6 * (len(pixels) + 1), 2.8), layout="constrained")
+    image, *others = whole.subplots(1, len(pixels) + 1, squeeze=False)[0]
+    picture(image, "noisy image", y)
+    for i, (axes, applied, pixel) in enumerate(zip(others, filters, pixels, strict=True)):
+        image.plot(pixel[1], pixel[0], "o", color=f"C{i}", markerfacecolor="none")
+        plot(axes, applied, pixel, color=f"C{i}")
+    return whole

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from torch import Tensor
 
-from mszoo.evaluation.plots import label, save_figure
+from mszoo.evaluation.plots import label
 from mszoo.experiments.images import decibels, dual_loss
 from mszoo.model import MultiScaleModel
 
@@ -75,22 +74,20 @@ def agreement(
     return rows, values
 
 
-def plot(values: Mapping[str, tuple[Tensor, Tensor]], names: tuple[str, str], path: Path) -> None:
-    """log p under the second model against the first, a colour for each set.
+def plot(axes: Axes, values: Mapping[str, tuple[Tensor, Tensor]], names: tuple[str, str]) -> Axes:
+    """log p under the second model against the first, a colour for each set; the axes that were given.
 
     Args:
+        axes: to draw into.
         values: both models' log p in dB per dimension, (n,) each, by the name of the set.
         names: of the two models.
-        path: the file.
     """
-    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
-    axes = figure.subplots()
     for name, (one, other) in values.items():
         axes.plot(one, other, ".", markersize=3, alpha=0.6, label=label(name))
     low, high = axes.get_xlim()
     axes.plot([low, high], [low, high], color="0.3", linewidth=0.8)
     first, second = map(label, names)
-    axes.set(xlabel=f"log p, {first} (dB per dimension)", ylabel=f"log p, {second}")
+    axes.set(xlabel=f"log p, {first} (dB per dimension)", ylabel=f"log p, {second} (dB per dimension)")
     axes.legend()
     axes.grid(alpha=0.3)
-    save_figure(figure, path)
+    return axes

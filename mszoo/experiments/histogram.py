@@ -85,9 +85,9 @@ def summary(measured: Measured) -> list[Summary]:
     return rows
 
 
-def sheet(measured: Measured, count: int = 8) -> list[list[tuple[str, Tensor]]]:
+def sheet(measured: Measured, count: int = 8) -> list[list[tuple[tuple[str, str], Tensor]]]:
     """Rows of titled images: ``count`` of the first kind's least and most probable, then some of each other kind."""
     (first, kind), *others = measured.items()
     rows = [(first, end) for end in ends(kind, count)]
     rows += [(name, [members[i] for i in spread(len(members), count)]) for name, members in others]
-    return [[(f"{name}\n{value:.2f}", image) for value, image in row] for name, row in rows]
+    return [[((name, f"{value:.2f} dB/dim"), image) for value, image in row] for name, row in rows]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from mszoo.conditioners import BiasFreeCNN, Conditioner
-from mszoo.evaluation.plots import save_figure
 from mszoo.experiments.dense import Dense
 from mszoo.experiments.densities import DENSITIES, Density, Shape
 from mszoo.heads import AnchoredEnergy, EnergyHead
@@ -23,7 +22,7 @@ from mszoo.randomness import Draw
 from mszoo.recipe import TrainingConfig
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 
-__all__ = ["OBJECTIVES", "SETTINGS", "EnergyRow", "Setting", "compare", "energies", "plot", "train"]
+__all__ = ["OBJECTIVES", "SETTINGS", "EnergyRow", "Setting", "compare", "draw", "energies", "plot", "train"]
 
 
 Network = Callable[[Shape], Conditioner]
@@ -207,18 +206,23 @@ def compare(
     return rows
 
 
-def plot(models: dict[str, MultiScaleModel], path: Path) -> None:
-    """Learned against exact energy of single images, without noise and with some."""
+def plot(axes: Axes, name: str, model: MultiScaleModel) -> Axes:
+    """Learned against exact energy of single images, without noise and with some, into axes; the same axes."""
+    density = DENSITIES[name]
+    for t in (0.0, 1e-2):
+        learned, exact = (u / (density.d * math.log(2)) for u in energies(model, density, t, 512))
+        axes.plot(exact, learned, ".", markersize=3, label=f"t = {t:g}")
+    low, high = axes.get_xlim()
+    axes.plot([low, high], [low, high], color="0.3", linewidth=0.8)
+    axes.set(title=name, xlabel="exact U (bits per dimension)", ylabel="learned U (bits per dimension)")
+    axes.legend()
+    return axes
+
+
+def draw(models: dict[str, MultiScaleModel]) -> Figure:
+    """:func:`plot` of each density's model, side by side."""
     figure = Figure(figsize=(3.2 * len(models), 3.2), layout="constrained")
     panels = figure.subplots(1, len(models), squeeze=False)[0]
     for axes, (name, model) in zip(panels, models.items(), strict=True):
-        density = DENSITIES[name]
-        for t in (0.0, 1e-2):
-            learned, exact = (u / (density.d * math.log(2)) for u in energies(model, density, t, 512))
-            axes.plot(exact, learned, ".", markersize=3, label=f"t = {t:g}")
-        low, high = axes.get_xlim()
-        axes.plot([low, high], [low, high], color="0.3", linewidth=0.8)
-        axes.set(title=name, xlabel="exact U (bits per dimension)")
-    panels[0].set(ylabel="learned U (bits per dimension)")
-    panels[0].legend()
-    save_figure(figure, path)
+        plot(axes, name, model)
+    return figure

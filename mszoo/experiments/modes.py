@@ -14,18 +14,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mszoo.data.images import encode
-from mszoo.evaluation.plots import save_figure
+from mszoo.evaluation.plots import picture
 from mszoo.model import MultiScaleModel
 from mszoo.randomness import child_generators, normal
 
-__all__ = ["NOISES", "Mode", "climb", "modes", "plot", "starts"]
+__all__ = ["NOISES", "Mode", "climb", "modes", "draw", "starts"]
 
 NOISES = (0.0, (1 / 255) ** 2 / 12, (4 / 255) ** 2)
 """Noise variances of the remedy: none, that of rounding to 8 bits, four grey levels."""
@@ -133,13 +131,12 @@ def modes(
     return rows, found
 
 
-def plot(found: dict[tuple[str, float], Tensor], rows: Sequence[Mode], path: Path) -> None:
+def draw(found: dict[tuple[str, float], Tensor], rows: Sequence[Mode]) -> Figure:
     """The first image that each ascent found, with the bits of its kind.
 
     Args:
         found: from :func:`modes`.
         rows: from :func:`modes`.
-        path: the file.
     """
     kinds, noises = list(dict.fromkeys(row.start for row in rows)), list(dict.fromkeys(row.t for row in rows))
     figure = Figure(figsize=(2.2 * len(noises), 2.4 * len(kinds)), layout="constrained")
@@ -147,7 +144,6 @@ def plot(found: dict[tuple[str, float], Tensor], rows: Sequence[Mode], path: Pat
     after = {(row.start, row.t): row.after for row in rows}
     for line, kind in zip(axes, kinds, strict=True):
         for axis, t in zip(line, noises, strict=True):
-            axis.imshow(encode(found[kind, t].clamp(0, 1)), cmap="gray", vmin=0, vmax=255)
-            axis.set_title(f"from {kind}, t = {t:.2g}\n{after[kind, t]:.2f} bits/dim", fontsize=8)
-            axis.set_axis_off()
-    save_figure(figure, path)
+            title = f"from {kind}, t = {t:.2g}", f"{after[kind, t]:.2f} bits/dim"
+            picture(axis, title, found[kind, t].clamp(0, 1))
+    return figure

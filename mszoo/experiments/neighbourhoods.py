@@ -12,13 +12,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mszoo.evaluation.plots import save_figure
 from mszoo.inference import log_prob_scales
 from mszoo.model import MultiScaleModel
 from mszoo.objectives import DualScoreMatching
@@ -28,7 +27,7 @@ from mszoo.recipe import TrainingConfig
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 from mszoo.training.step import Step
 
-__all__ = ["FIELDS", "NeighbourhoodRow", "make", "measure", "neighbourhood", "plot"]
+__all__ = ["FIELDS", "NeighbourhoodRow", "make", "draw", "measure", "neighbourhood", "plot"]
 
 FIELDS = (5, 9, 13, 21)
 _DEPTH = 10  # layers, enough for the largest of these fields
@@ -170,20 +169,31 @@ def measure(
     return [row(None, found.sum().item(), sum(sizes)), *(parts if model.levels else [])]
 
 
-def plot(rows: Sequence[NeighbourhoodRow], path: Path) -> None:
-    """Bits per pixel against the receptive field, a line for each number of levels; and of every scale of chains."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    whole, scales = figure.subplots(1, 2)
+def plot(axes: Axes, rows: Sequence[NeighbourhoodRow], whole: bool) -> Axes:
+    """Bits against the receptive field, of whole images or of every scale of chains, into axes; the same axes.
+
+    A line for each number of levels, and each scale.
+    """
     for levels in sorted({row.levels for row in rows}):
-        for scale in sorted({row.scale for row in rows if row.levels == levels}, key=lambda s: -1 if s is None else s):
+        title = f"{levels} levels" if levels else "flat"
+        scales = {row.scale for row in rows if row.levels == levels and (row.scale is None) == whole}
+        for scale in sorted(scales, key=lambda s: -1 if s is None else s):
             line = sorted((r.receptive_field, r.bits) for r in rows if (r.levels, r.scale) == (levels, scale))
-            title = f"{levels} levels" if levels else "flat"
-            axes = whole if scale is None else scales
-            axes.plot(*zip(*line, strict=True), marker="o", label=title if scale is None else f"{title}, scale {scale}")
-    whole.set(xlabel="receptive field", ylabel="bits per pixel", title="whole image")
-    scales.set(xlabel="receptive field", ylabel="bits per coefficient", title="each scale")
-    for axes in (whole, scales):
-        axes.grid(alpha=0.3)
-        if axes.has_data():
-            axes.legend(fontsize=8)
-    save_figure(figure, path)
+            axes.plot(*zip(*line, strict=True), marker="o", label=title if whole else f"{title}, scale {scale}")
+    axes.set(
+        xlabel="receptive field (coefficients)",
+        ylabel="bits per pixel" if whole else "bits per coefficient",
+        title="whole image" if whole else "each scale",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return axes
+
+
+def draw(rows: Sequence[NeighbourhoodRow]) -> Figure:
+    """Bits per pixel against the receptive field and, where there are chains, beside it those of every scale."""
+    kinds = (True, False) if any(row.levels for row in rows) else (True,)
+    figure = Figure(figsize=(4.5 * len(kinds), 3.6), layout="constrained")
+    for axes, whole in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        plot(axes, rows, whole)
+    return figure

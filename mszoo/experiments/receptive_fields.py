@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from mszoo.evaluation import ComparisonRow
-from mszoo.evaluation.plots import save_figure
 
 __all__ = ["plot"]
 
 
-def plot(rows: Sequence[ComparisonRow], path: Path) -> None:
-    """PSNR against the receptive field, a line for each noise level: pixel-domain dashed, multi-scale solid."""
-    figure = Figure(figsize=(6, 4.2), layout="constrained")
-    axes = figure.subplots()
+def plot(axes: Axes, rows: Sequence[ComparisonRow]) -> Axes:
+    """PSNR against the receptive field, a line for each noise level: pixel-domain dashed, multi-scale solid.
+
+    Models that see the whole image are left out. The axes are those that were given.
+    """
     local = [row for row in rows if row.receptive_field is not None]
     for i, sigma in enumerate(sorted({row.sigma for row in local})):
         for multi_scale, style in ((False, "--"), (True, "-")):
@@ -30,7 +29,10 @@ def plot(rows: Sequence[ComparisonRow], path: Path) -> None:
                 axes.plot(
                     *zip(*line, strict=True), style, marker="o", color=f"C{i}", label=f"{kind}, sigma {sigma:.3g}"
                 )
-    axes.set(xlabel="receptive field of the finest scale's network", ylabel="PSNR of the denoised images (dB)")
+    axes.set(
+        xlabel="receptive field of the finest scale's network (coefficients)",
+        ylabel="PSNR of the denoised images (dB)",
+    )
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
-    save_figure(figure, path)
+    return axes

@@ -13,13 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from torch import Tensor, nn
-
-from mszoo.evaluation.plots import save_figure
 
 __all__ = ["RadialEnergy", "RadialRow", "compare", "exact_log_prob", "normalize", "plot", "train"]
 
@@ -171,10 +168,8 @@ def compare(
     return rows
 
 
-def plot(rows: Sequence[RadialRow], path: Path) -> None:
-    """Exact and learned log p against the radius at the smallest t."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
+def plot(axes: Axes, rows: Sequence[RadialRow]) -> Axes:
+    """Exact and learned log p against the radius at the smallest t, into axes; the same axes."""
     least = min(row.t for row in rows)
     names = list(dict.fromkeys(row.objective for row in rows))
     shown = [row for row in rows if row.t == least]
@@ -183,7 +178,7 @@ def plot(rows: Sequence[RadialRow], path: Path) -> None:
     for name in names:
         line = [(row.radius, row.learned) for row in shown if row.objective == name]
         axes.plot(*zip(*line, strict=True), marker="o", label=f"{name} score matching")
-    axes.set(xlabel="r / sqrt(d)", ylabel=f"log p (dB per dimension), t = {least:g}")
+    axes.set(xlabel="r / sqrt(d) (deviations of the narrow mode)", ylabel=f"log p (dB per dimension), t = {least:g}")
     axes.legend()
     axes.grid(alpha=0.3)
-    save_figure(figure, path)
+    return axes

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from mszoo.discovery import registry
-from mszoo.evaluation.plots import save_figure
 from mszoo.experiments.images import decibels
 from mszoo.model import MultiScaleModel
 
-__all__ = ["Change", "changes", "plot", "sparsity"]
+__all__ = ["Change", "changes", "draw", "plot", "plot_sparsity", "sparsity"]
 
 _CONTRASTS = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 _OFFSETS = (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4)
@@ -77,26 +76,42 @@ def sparsity(image: Tensor, levels: int = 6) -> float:
     return (c.abs().sum().square() / (c.numel() * power)).item() if power > rounding else 1.0
 
 
-def plot(rows: Sequence[Change], sparse: Sequence[float], values: Tensor, path: Path) -> None:
-    """log p against contrast, against offset, and each image's against its sparsity.
+def plot(axes: Axes, rows: Sequence[Change], kind: str) -> Axes:
+    """log p against the amount of one transformation, ``contrast`` or ``offset``, into axes; the same axes.
+
+    A line for the mean, a band from the lower to the upper tenth.
+    """
+    shown = [row for row in rows if row.transformation == kind]
+    amounts = [row.amount for row in shown]
+    axes.plot(amounts, [row.mean for row in shown], marker="o")
+    axes.fill_between(amounts, [row.low for row in shown], [row.high for row in shown], alpha=0.2)
+    unit = {"contrast": "contrast a (factor)", "offset": "offset b (grey value, white = 1)"}
+    axes.set(xlabel=unit[kind], ylabel="log p (dB per dimension)")
+    axes.grid(alpha=0.3)
+    return axes
+
+
+def plot_sparsity(axes: Axes, sparse: Sequence[float], values: Tensor) -> Axes:
+    """log p of each image, (n,), against its sparsity, into axes; the same axes."""
+    axes.plot(sparse, values, ".", markersize=3)
+    axes.set(xlabel="|c|_1^2 / (n |c|_2^2) of Haar details (no unit)", ylabel="log p (dB per dimension)")
+    axes.grid(alpha=0.3)
+    return axes
+
+
+def draw(rows: Sequence[Change], sparse: Sequence[float], values: Tensor) -> Figure:
+    """log p against contrast, against offset and, of more than one image, against each one's sparsity.
 
     Args:
         rows: what :func:`changes` gave.
         sparse: sparsity of each image.
         values: log p of each image, (n,).
-        path: the file.
     """
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    panels = figure.subplots(1, 3)
-    for axes, kind, label in zip(panels, ("contrast", "offset"), ("contrast a", "offset b"), strict=False):
-        shown = [row for row in rows if row.transformation == kind]
-        amounts = [row.amount for row in shown]
-        axes.plot(amounts, [row.mean for row in shown], marker="o")
-        axes.fill_between(amounts, [row.low for row in shown], [row.high for row in shown], alpha=0.2)
-        axes.set(xlabel=label)
-    panels[0].set(ylabel="log p (dB per dimension)")
-    panels[2].plot(sparse, values, ".", markersize=3)
-    panels[2].set(xlabel="|c|_1^2 / (n |c|_2^2) of Haar details")
-    for axes in panels:
-        axes.grid(alpha=0.3)
-    save_figure(figure, path)
+    count = 2 + (len(sparse) > 1)  # one point is no plot
+    figure = Figure(figsize=(3.7 * count, 3.4), layout="constrained")
+    contrast, offset, *last = figure.subplots(1, count)
+    plot(contrast, rows, "contrast")
+    plot(offset, rows, "offset")
+    for axes in last:
+        plot_sparsity(axes, sparse, values)
+    return figure

@@ -47,8 +47,8 @@ class Blank(ImageDataset):
 @pytest.fixture
 def sheets(monkeypatch: pytest.MonkeyPatch) -> list:
     """What is drawn on contact sheets."""
-    drawn, draw = [], plots.plot_images
-    monkeypatch.setattr(plots, "plot_images", lambda rows, path: (drawn.append(rows), draw(rows, path)))
+    drawn, draw = [], plots.sheet
+    monkeypatch.setattr(plots, "sheet", lambda rows, title: (drawn.append(rows), draw(rows, title))[1])
     return drawn
 
 
@@ -196,7 +196,8 @@ def test_images_of_one_name_keep_their_own_row(
     ]
     (shown,) = sheets[0]
     assert [title for title, _ in shown] == [
-        f"{model.log_prob(image[None], 'dB/dim').item():.2f}" for _, image in shown
+        (Path(name).name, f"{model.log_prob(image[None], 'dB/dim').item():.2f} dB/dim")
+        for name, (_, image) in zip(names, shown, strict=True)
     ]
     assert len({title for title, _ in shown}) == 4
 
@@ -262,8 +263,11 @@ def test_images_without_a_finite_log_p(
     assert {name for name, value in rows.items() if not math.isfinite(value)} == bad
     assert ("mean" in printed) == bool(good)
     assert not good or f"{len(good)} image(s), mean {sum(good) / len(good):.3f} dB/dim" in printed
-    assert [title for row in (sheets or [[]])[0] for title, _ in row] == [f"{value:.2f}" for value in good]
-    assert (out / "log-prob.png").exists() == bool(good)
+    assert [title for row in (sheets or [[]])[0] for title, _ in row] == [
+        (f"{name}.png", f"{value:.2f} dB/dim") for name, value in rows.items() if name not in bad
+    ]
+    assert (out / "log-prob.png").exists() == (len(good) > 1)
+    assert ("no log-prob.png" in printed) == (len(good) == 1)
 
 
 @pytest.mark.parametrize("levels", [0, 2])

@@ -26,8 +26,9 @@ def test_models_see_the_same_noisy_images(tmp_path):
     with open(tmp_path / "psnr.csv") as file:
         table = list(csv.DictReader(file))
     assert [float(r["denoised"]) for r in table] == [r.denoised for r in rows]
-    for i, plot in enumerate((plots.plot_noise_levels, receptive_fields.plot)):
-        plot(rows, tmp_path / f"{i}.png")
+    for i, plot in enumerate((plots.noise_levels, receptive_fields.plot)):
+        figure = plots.figure_of(lambda axes, plot=plot: plot(axes, rows))
+        plots.save_figure(figure, tmp_path / f"{i}.png")
         with Image.open(tmp_path / f"{i}.png") as picture:
             assert picture.getextrema()[0][0] < 255, "something is drawn"
 

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 import mszoo
 from mszoo.evaluation import ComparisonRow, plots
+from mszoo.evaluation import denoisers as seconds
+from mszoo.evaluation.denoisers import DenoiserRow
+from mszoo.experiments import (
+    denoisers,
+    dimensionality,
+    generalization,
+    known_densities,
+    neighbourhoods,
+    receptive_fields,
+    scale_mixture,
+    transformations,
+)
+from mszoo.experiments.densities import DENSITIES
+from mszoo.experiments.neighbourhoods import NeighbourhoodRow
+from tests.factories import energy
 
 NAMES = ["model", "_hidden", "$\\broken", "a\nb", "caf\udce9", "esc\x1b[2J"]
 
@@ -28,8 +46,9 @@ def ink(path: Path) -> int:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_models_of_any_name_are_in_the_legend(tmp_path: Path, name: str) -> None:
-    plots.plot_noise_levels([row(name), row(name, 0.4)], tmp_path / "named.png")
-    plots.plot_noise_levels([row(" "), row(" ", 0.4)], tmp_path / "nameless.png")
+    for title, file in ((name, "named.png"), (" ", "nameless.png")):
+        rows = [row(title), row(title, 0.4)]
+        plots.save_figure(plots.figure_of(lambda axes, rows=rows: plots.noise_levels(axes, rows)), tmp_path / file)
     assert ink(tmp_path / "named.png") > ink(tmp_path / "nameless.png")
 
 
@@ -42,11 +61,22 @@ def test_a_label_is_no_formula_and_never_hidden(name: str) -> None:
 
 
 @pytest.mark.parametrize("others", [0, 1, 3])
-def test_a_histogram_has_a_row_of_ticks_for_each_of_the_others(tmp_path: Path, others: int) -> None:
+def test_a_histogram_has_a_row_of_ticks_for_each_of_the_others(others: int) -> None:
     values = {f"{i}": [float(i), i + 1.0] for i in range(others + 1)}
-    plots.plot_histogram(values, tmp_path / "some.png")
-    plots.plot_histogram({**values, "more": [0.5]}, tmp_path / "more.png")
-    assert (tmp_path / "some.png").read_bytes() != (tmp_path / "more.png").read_bytes()
+    axes = plots.histogram(Figure().subplots(), values)
+    ticks = [line for line in axes.lines if line.get_marker() == "|"]
+    assert len({line.get_ydata()[0] for line in ticks if len(line.get_ydata())}) == min(others, 2)  # 3 is far away
+    assert len(axes.get_legend_handles_labels()[1]) == others + 1
+
+
+@pytest.mark.parametrize("far", [[-1e4], [50.0, 60.0], [-300.0, 0.5, 300.0]])
+def test_what_is_far_away_leaves_the_photographs_their_room(far: list[float]) -> None:
+    axes = plots.histogram(Figure().subplots(), {"photographs": [0.0, 0.5, 1.0], "others": far})
+    low, high = axes.get_xlim()
+    assert high - low < 4
+    less, more = sum(v < -1 for v in far), sum(v > 2 for v in far)
+    named = axes.get_legend_handles_labels()[1][1]
+    assert (f"{less} below" in named, f"{more} above" in named) == (less > 0, more > 0)
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 10])
@@ -65,7 +95,7 @@ def test_images_stand_in_their_rows(tmp_path: Path, shape: tuple[int, ...]) -> N
     sizes = []
     for rows in ([1], [3], [3, 2]):
         pictures = [[("$x_", torch.zeros(shape))] * n for n in rows]
-        plots.plot_images(pictures, tmp_path / "sheet.png")
+        plots.save_figure(plots.sheet(pictures), tmp_path / "sheet.png")
         with Image.open(tmp_path / "sheet.png") as sheet:
             sizes.append(sheet.size)
     assert sizes[0][0] < sizes[1][0] == sizes[2][0]
@@ -83,6 +113,67 @@ def test_a_figure_is_written_whole_or_not_at_all(tmp_path: Path, suffix: str) ->
         plots.save_figure(broken, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("format", ["png", "pdf", "svg"])
+def test_the_same_figure_is_the_same_bytes(format: str) -> None:
+    first, second = (
+        plots.drawing(plots.figure_of(lambda axes: plots.noise_levels(axes, [row("a"), row("a", 0.4)])), format)
+        for _ in range(2)
+    )
+    assert first == second
+    starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+    assert first.startswith(starts[format])
+
+
+def test_a_pixel_figure_has_300_dots_an_inch(tmp_path: Path) -> None:
+    plots.save_figure(Figure(figsize=(2, 1)), tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as picture:
+        assert picture.size == (600, 300)
+        assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+ROWS = [row("a"), row("a", 0.4), row("b"), row("b", 0.4)]
+CHANGES = [transformations.Change(kind, a, -9.0, -8.0, -10.0) for kind in ("contrast", "offset") for a in (0.5, 1)]
+BITS = [NeighbourhoodRow(1, field, j, 9, 1, 1.0, 3.0) for field in (5, 9) for j in (None, 0, 1)]
+TWO = {"test": (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]))}
+PLOTS: dict[str, Callable[[Axes], Axes]] = {
+    "noise levels": lambda axes: plots.noise_levels(axes, ROWS),
+    "receptive fields": lambda axes: receptive_fields.plot(axes, ROWS),
+    "histogram": lambda axes: plots.histogram(axes, {"images": [1.0, 2.0, 4.0]}),
+    "seconds": lambda axes: seconds.plot(axes, [DenoiserRow("a", True, 0.1, 20, 30, 0.9, 1, None, None, 0.1, None)]),
+    "denoisers": lambda axes: denoisers.plot(axes, [denoisers.Denoised("a", d, d + 1) for d in (0.0, 10.0)]),
+    "dimensionality": lambda axes: dimensionality.plot(
+        axes, [dimensionality.Dimensionality(0, t, 1.0, 0.1) for t in (0.1, 1.0)]
+    ),
+    "scale mixture": lambda axes: scale_mixture.plot(
+        axes, [scale_mixture.RadialRow("dual", r, 0.1, 1.0, 1.1, 0.1) for r in (1.0, 4.0)]
+    ),
+    "generalization": lambda axes: generalization.plot(axes, TWO, ("one", "other")),
+    "contrast": lambda axes: transformations.plot(axes, CHANGES, "contrast"),
+    "offset": lambda axes: transformations.plot(axes, CHANGES, "offset"),
+    "sparsity": lambda axes: transformations.plot_sparsity(axes, [0.1, 0.2], torch.tensor([1.0, 2.0])),
+    "whole images": lambda axes: neighbourhoods.plot(axes, BITS, whole=True),
+    "scales": lambda axes: neighbourhoods.plot(axes, BITS, whole=False),
+}
+UNITS = (
+    r"\((dB|dB per dimension|coefficients|no unit|factor|.*white = 1|deviations .*)\)|bits per|a megapixel"
+)
+
+
+@pytest.mark.parametrize("name", [*PLOTS, "known density"])
+def test_a_plot_takes_axes_and_gives_them_back_with_units(name: str) -> None:
+    axes = Figure().subplots()
+    if name == "known density":
+        known, density = next(iter(DENSITIES.items()))
+        head = energy(head={"name": "anchored", "basis": "haar", "levels": 1}, channels=density.shape[0])
+        drawn = known_densities.plot(axes, known, head)
+    else:
+        drawn = PLOTS[name](axes)
+    assert drawn is axes
+    assert axes.has_data()
+    for words in (axes.get_xlabel(), axes.get_ylabel()) if name != "histogram" else (axes.get_xlabel(),):
+        assert re.search(UNITS, words), words
 
 
 def test_every_figure_of_the_package_is_saved_so() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mszoo.evaluation.plots import figure_of, save_figure
 from mszoo.experiments.scale_mixture import RadialEnergy, compare, exact_log_prob, normalize, plot, train
 
 
@@ -60,7 +61,7 @@ def test_training_lowers_the_error(tmp_path: Path) -> None:
     rows = compare(energies)
     errors = {name: max(abs(r.error) for r in rows if r.objective == name and r.radius in (1, 4)) for name in energies}
     assert errors["dual"] < errors["early"] / 3
-    plot(rows, tmp_path / "plot.png")
+    save_figure(figure_of(lambda axes: plot(axes, rows)), tmp_path / "plot.png")
     assert min(Image.open(tmp_path / "plot.png").size) > 200
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 import mszoo
 from mszoo.errors import UnsupportedError
-from mszoo.evaluation.plots import plot_histogram
+from mszoo.evaluation.plots import figure_of, save_figure
+from mszoo.evaluation.plots import histogram as histogram_plot
 from mszoo.experiments import denoisers, dimensionality, generalization, histogram, transformations
 from mszoo.experiments.images import batches, decibels, dual_loss, evenly
 from tests.factories import gaussian as known
@@ -82,7 +83,8 @@ def test_agreement_is_nothing_but_the_difference(
     assert rows[0].correlation == pytest.approx(1, abs=1e-3)
     same, _ = generalization.agreement(gaussian, gaussian, {"a": images})
     assert same[0].rms == 0
-    generalization.plot(values, ("one", "other"), tmp_path / "plot.png")
+    figure = figure_of(lambda axes: generalization.plot(axes, values, ("one", "other")))
+    save_figure(figure, tmp_path / "plot.png")
     assert min(Image.open(tmp_path / "plot.png").size) > 200
 
 
@@ -117,7 +119,8 @@ def test_histogram_tells_images_from_others(
     assert found["constant"].greatest > found["images"].greatest  # the mode
     assert found["uniform noise"].mean < found["images"].mean
     assert found["shuffled pixels"].mean == pytest.approx(sum(map(exact, images[:5])) / 5, abs=1e-3)
-    plot_histogram({name: [value for value, _ in kind] for name, kind in measured.items()}, tmp_path / "plot.png")
+    values = {name: [value for value, _ in kind] for name, kind in measured.items()}
+    save_figure(figure_of(lambda axes: histogram_plot(axes, values)), tmp_path / "plot.png")
     assert min(Image.open(tmp_path / "plot.png").size) > 200
 
 

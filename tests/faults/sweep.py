@@ -150,10 +150,13 @@ def table(folder: Path, name: str) -> Callable[[], object]:
 
 
 def plot(folder: Path) -> Callable[[], object]:
-    from mszoo.evaluation.plots import plot_histogram
+    from mszoo.evaluation.plots import figure_of, histogram, save_figure
 
-    plot_histogram({"a": [1.0, 2.0]}, folder / "plot.png")
-    return lambda: plot_histogram({"a": [1.0, 3.0, 4.0]}, folder / "plot.png")
+    def write(values: list[float]) -> None:
+        save_figure(figure_of(lambda axes: histogram(axes, {"a": values})), folder / "plot.png")
+
+    write([1.0, 2.0])
+    return lambda: write([1.0, 3.0, 4.0])
 
 
 def measurements(folder: Path) -> Callable[[], object]:
