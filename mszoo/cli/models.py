@@ -11,6 +11,8 @@ from mszoo.cli.output import AsJson, console, plain, print_json, table
 
 __all__ = ["models"]
 
+_WIDE = 140  # columns, for a table with a line or two for each model
+
 
 def models(
     pattern: Annotated[str, typer.Argument(help="Wildcards, such as 'photo*' or 'owner/*'.")] = "*",
@@ -34,7 +36,22 @@ def models(
         for row in (titles, ["---"] * len(titles), *rows):
             console.print("| " + " | ".join(plain(text).replace("|", r"\|") for text in row) + " |", soft_wrap=True)
         return
+    if console.width < _WIDE:
+        for row in rows:
+            _print_lines(dict(zip(titles, map(plain, row), strict=True)))
+        return
     shown = table(*titles)
     for row in rows:
         shown.add_row(*(plain(text) for text in row))
     console.print(shown)
+
+
+def _print_lines(row: dict[str, str]) -> None:
+    """One model on a narrow terminal: its name whole, and below it what else there is to say."""
+    from rich.padding import Padding
+
+    field = f"receptive field {row['receptive field']}" if row["receptive field"] else ""
+    console.print(f"[bold]{row['name']}[/]")
+    for text in (row["what it is"], row["measured"], ", ".join(filter(None, (row["where"], row["size"], field)))):
+        if text:
+            console.print(Padding(text, (0, 0, 0, 4)))

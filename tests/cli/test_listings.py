@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -15,9 +16,12 @@ from PIL import Image
 import mszoo
 from mszoo.cli.output import print_json
 from mszoo.discovery import registry
+from mszoo.hub.listing import find_models
 from mszoo.options import described, options_model
 from mszoo.registry import SUPPLIED
 from tests.factories import gaussian
+
+_HEADS = "name", "where", "size", "measured", "what", "it", "is", "kind", "provided", "by"
 
 
 def told(mszoo_command, *words: str):
@@ -33,6 +37,45 @@ def test_families_are_one_line_unless_asked_for(mszoo_command):
     assert "db20" in unfolded
     assert "..." not in unfolded
     assert "bias_free_cnn" in folded
+
+
+def shown(*words: str, **environment: str) -> str:
+    """What a process prints, with what it says of errors."""
+    given = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
+    done = subprocess.run(
+        [sys.executable, "-m", "mszoo", *words],
+        env={**given, "PYTHONIOENCODING": "utf-8", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("verb", ["models", "components"])
+def test_a_listing_fits_80_columns_and_cuts_nothing(verb):
+    narrow, wide = (shown(verb, COLUMNS=columns) for columns in ("80", "400"))
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "…" not in narrow
+    words = narrow.split()
+    names = [*find_models()] if verb == "models" else [s for s in registry() if s.listed and s.kind != "basis"]
+    assert names
+    assert {one.name for one in names} <= set(words)
+    titles = {"receptive", "field", "field,"}  # of a column, or in words
+    assert {word.strip(",") for word in wide.split()} - titles - {*_HEADS} <= {word.strip(",") for word in words}
+
+
+@pytest.mark.parametrize(
+    "words", [("models",), ("components", "ascent"), ("evaluate", "nowhere"), ("denoise", "--help")]
+)
+def test_no_color_is_honoured(words):
+    coloured = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9]+)*m")
+    plain, forced = shown(*words, NO_COLOR="1", FORCE_COLOR="1"), shown(*words, FORCE_COLOR="1")
+    assert "\x1b[" in forced, "a terminal is spoken to"
+    assert not coloured.search(plain)
+    assert bool(coloured.search(forced)) == (words[0] in ("evaluate", "denoise"))
 
 
 @pytest.mark.parametrize("spec", [s for s in registry() if s.listed and s.kind != "basis"], ids=lambda s: s.name)
