@@ -39,6 +39,7 @@ ALLOWED = {
     ("mszoo/registry.py", "imports by name"): "what an installed distribution registered",
     ("mszoo/evaluation/tables.py", "imports by name"): "pyarrow",
     ("mszoo/evaluation/baselines.py", "imports by name"): "bm3d",
+    ("mszoo/web/page.py", "imports by name"): "gradio",
     (
         "mszoo/evaluation/denoisers.py",
         "processes",
