@@ -106,7 +106,13 @@ def plot(axes: Axes, filter: Tensor, pixel: tuple[int, int], around: int = 24, c
 
 
 def figure(y: Tensor, filters: Tensor, pixels: Sequence[tuple[int, int]]) -> Figure:
-    """The noisy image (C, H, W) with the pixels (row, column) marked, and beside it their filters (n, C, H, W)."""
+    """The noisy image with the pixels marked, and beside it their filters.
+
+    Args:
+        y: the image, (C, H, W).
+        filters: one for each pixel, (n, C, H, W).
+        pixels: row and column of each.
+    """
     from matplotlib.figure import Figure  # checking pixels draws nothing
 
     from mszoo.evaluation.plots import picture

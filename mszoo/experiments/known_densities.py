@@ -207,7 +207,16 @@ def compare(
 
 
 def plot(axes: Axes, name: str, model: MultiScaleModel) -> Axes:
-    """Learned against exact energy of single images, without noise and with some, into axes; the same axes."""
+    """Draw learned against exact energies of single images, without noise and with some.
+
+    Args:
+        axes: what is drawn into.
+        name: of the density, a key of :data:`DENSITIES`.
+        model: that was trained on it.
+
+    Returns:
+        The same axes.
+    """
     density = DENSITIES[name]
     for t in (0.0, 1e-2):
         learned, exact = (u / (density.d * math.log(2)) for u in energies(model, density, t, 512))

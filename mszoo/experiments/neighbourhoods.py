@@ -170,9 +170,15 @@ def measure(
 
 
 def plot(axes: Axes, rows: Sequence[NeighbourhoodRow], whole: bool) -> Axes:
-    """Bits against the receptive field, of whole images or of every scale of chains, into axes; the same axes.
+    """Draw bits against the receptive field: a line for each number of levels, and each scale.
 
-    A line for each number of levels, and each scale.
+    Args:
+        axes: what is drawn into.
+        rows: of all models.
+        whole: whether of whole images, in bits per pixel, or of every scale, in bits per coefficient.
+
+    Returns:
+        The same axes.
     """
     for levels in sorted({row.levels for row in rows}):
         title = f"{levels} levels" if levels else "flat"

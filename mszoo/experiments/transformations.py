@@ -77,9 +77,15 @@ def sparsity(image: Tensor, levels: int = 6) -> float:
 
 
 def plot(axes: Axes, rows: Sequence[Change], kind: str) -> Axes:
-    """log p against the amount of one transformation, ``contrast`` or ``offset``, into axes; the same axes.
+    """Draw log p against the amount of one transformation: a line for the mean, a band from lower to upper tenth.
 
-    A line for the mean, a band from the lower to the upper tenth.
+    Args:
+        axes: what is drawn into.
+        rows: of all transformations.
+        kind: ``contrast`` or ``offset``.
+
+    Returns:
+        The same axes.
     """
     shown = [row for row in rows if row.transformation == kind]
     amounts = [row.amount for row in shown]
