@@ -98,7 +98,16 @@ def plot(axes: Axes, rows: Sequence[Change], kind: str) -> Axes:
 
 
 def plot_sparsity(axes: Axes, sparse: Sequence[float], values: Tensor) -> Axes:
-    """log p of each image, (n,), against its sparsity, into axes; the same axes."""
+    """Draw log p of each image against its sparsity.
+
+    Args:
+        axes: what is drawn into.
+        sparse: the sparsity of each image.
+        values: its log p in dB per dimension, (n,).
+
+    Returns:
+        The same axes.
+    """
     axes.plot(sparse, values, ".", markersize=3)
     axes.set(xlabel="|c|_1^2 / (n |c|_2^2) of Haar details (no unit)", ylabel="log p (dB per dimension)")
     axes.grid(alpha=0.3)
