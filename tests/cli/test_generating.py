@@ -152,7 +152,7 @@ def test_refusals(mszoo_command, grey_model, tmp_path, monkeypatch, words, expec
 
 def test_evaluate_compares_models_and_draws(mszoo_command, grey_model, tmp_path):
     other = tmp_path / "other"
-    denoiser(levels=2, channels=1).save_pretrained(other)
+    denoiser(levels=2, channels=1, receptive_field=7).save_pretrained(other)
     image, out = save_image(tmp_path / "x.png", 17, 16), tmp_path / "out"
     words = ("--data", image, "--sigma", "0.1", "--sigma", "0.4", "--out", out, "--pixel", "8,8", "--pixel", "0,0")
     code, said, err = mszoo_command("evaluate", grey_model, other, *words)

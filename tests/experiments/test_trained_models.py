@@ -131,8 +131,8 @@ def test_pictures_bear_their_own_numbers(
     rows = histogram.sheet(histogram.measure(gaussian, {"images": images, **histogram.strangers(images)}), count)
     for row in rows:
         assert 0 < len(row) <= max(count, 8)
-        assert [float(title.split("\n")[1]) for title, _ in row] == pytest.approx([exact(x) for _, x in row], abs=6e-3)
-    kinds = [title.split("\n")[0] for row in rows for title, _ in row[:1]]
+        assert [float(number.split()[0]) for (_, number), _ in row] == pytest.approx([exact(x) for _, x in row], abs=6e-3)
+    kinds = [kind for row in rows for (kind, _), _ in row[:1]]
     assert kinds == ["images"] * (2 if count < 8 else 1) + ["constant", "uniform noise", "shuffled pixels"]
     ordered = sorted(images, key=exact)
     assert torch.equal(rows[0][0][1], ordered[0])

@@ -454,7 +454,7 @@ class Careless(PlainLayers):
 
 class Hasty(Heun):
     def __init__(self) -> None:
-        super().__init__(steps=12)
+        super().__init__(steps=5)
 
 
 class OwnNumbers(Hasty):
