@@ -131,7 +131,9 @@ def test_pictures_bear_their_own_numbers(
     rows = histogram.sheet(histogram.measure(gaussian, {"images": images, **histogram.strangers(images)}), count)
     for row in rows:
         assert 0 < len(row) <= max(count, 8)
-        assert [float(number.split()[0]) for (_, number), _ in row] == pytest.approx([exact(x) for _, x in row], abs=6e-3)
+        assert [float(number.split()[0]) for (_, number), _ in row] == pytest.approx(
+            [exact(x) for _, x in row], abs=6e-3
+        )
     kinds = [kind for row in rows for (kind, _), _ in row[:1]]
     assert kinds == ["images"] * (2 if count < 8 else 1) + ["constant", "uniform noise", "shuffled pixels"]
     ordered = sorted(images, key=exact)
