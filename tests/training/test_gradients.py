@@ -78,6 +78,7 @@ def test_a_step_that_cannot_be_compiled_is_computed_eagerly(capsys: pytest.Captu
     expected = gradient(step)
     network = step.model.scales[0].conditioner
     network.register_forward_pre_hook(lambda *_: torch._dynamo.graph_break())  # which a whole graph may not have
+    torch._dynamo.reset()  # what another test compiled is taken again without a look at hooks
     gradients = CompiledGradients(accelerator, step)
     for _ in range(2):
         gradients(x, Draw(0, 0, [0, 1, 2, 3]))
