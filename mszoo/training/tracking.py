@@ -38,7 +38,7 @@ class Tracker:
     Args:
         accelerator: made with the tracker's name.
         recipe: its name and its values are shown, and ``training.tracker`` may have the tracker's own options.
-        start: steps before this session: what TensorBoard holds past them, of a run that was killed, is dropped.
+        start: steps done before this start: what TensorBoard holds past them, of a run that was killed, is dropped.
 
     Raises:
         TrainingError: the tracker cannot start, for want of a login, say.
