@@ -7,11 +7,12 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from mszoo.heads.base import Head
+from mszoo.errors import IncompatiblePartsError
+from mszoo.heads.base import EnergyHead, Head
 from mszoo.randomness import Draw
 from mszoo.registry import Part
 
-__all__ = ["Objective"]
+__all__ = ["Objective", "with_energy"]
 
 
 class Objective(nn.Module, ABC):
@@ -49,3 +50,10 @@ class Objective(nn.Module, ABC):
         self, head: Head, x: Tensor, y: Tensor, t: Tensor, cond: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean loss over the batch (a scalar), and scalars to log beside it."""
+
+
+def with_energy(head: Head, objective: str) -> EnergyHead:
+    """The head, if it has an energy, as the objective of this name needs. Raises :class:`IncompatiblePartsError`."""
+    if not isinstance(head, EnergyHead):
+        raise IncompatiblePartsError(f"{objective} trains energies; {type(head).__name__} has none: use score_matching")
+    return head

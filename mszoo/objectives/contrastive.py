@@ -28,9 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mszoo.errors import IncompatiblePartsError, OptionsError
-from mszoo.heads.base import EnergyHead, Head, per_image
-from mszoo.objectives.base import Objective
+from mszoo.errors import OptionsError
+from mszoo.heads.base import Head, per_image
+from mszoo.objectives.base import Objective, with_energy
 from mszoo.objectives.noise import NoiseLevels
 from mszoo.objectives.score_matching import PAPER_B
 from mszoo.randomness import Draw
@@ -97,12 +97,9 @@ class Contrastive(Objective):
         Raises:
             IncompatiblePartsError: the head has no energy.
         """
-        if not isinstance(head, EnergyHead):
-            raise IncompatiblePartsError(
-                f"contrastive trains energies; {type(head).__name__} has none: use score_matching"
-            )
+        energies = with_energy(head, "contrastive")
         both, times = torch.cat(y.chunk(2, 1)), torch.cat(t.unbind(1))
-        energy, beside = head.energy(both, times, None if cond is None else torch.cat([cond, cond])).chunk(2)
+        energy, beside = energies.energy(both, times, None if cond is None else torch.cat([cond, cond])).chunk(2)
         logit = beside - energy
         label = torch.ones_like(logit)
         if self.see_clean:

@@ -15,9 +15,8 @@ from __future__ import annotations
 import pydantic
 from torch import Tensor
 
-from mszoo.errors import IncompatiblePartsError
-from mszoo.heads.base import EnergyHead, Head, per_image
-from mszoo.objectives.base import Objective
+from mszoo.heads.base import Head, per_image
+from mszoo.objectives.base import Objective, with_energy
 from mszoo.objectives.noise import NoiseLevels
 from mszoo.randomness import Draw
 
@@ -88,11 +87,7 @@ class DualScoreMatching(ScoreMatching):
         Raises:
             IncompatiblePartsError: the head has no energy.
         """
-        if not isinstance(head, EnergyHead):
-            raise IncompatiblePartsError(
-                f"dual_score_matching trains energies; {type(head).__name__} has none: use score_matching"
-            )
-        score, time_score = head.derivatives(y, t, cond)
+        score, time_score = with_energy(head, "dual_score_matching").derivatives(y, t, cond)
         space, time = space_loss(score, x, y, t), time_loss(time_score, x, y, t)
         loss = (self.weight(t) * (space + self.time_weight * time)).mean()
         return loss, {"space": space.detach().mean(), "time": time.detach().mean()}
