@@ -23,6 +23,7 @@ from mszoo.discovery import registry
 __all__ = ["BiasFreeUNet"]
 
 _Width = Annotated[int, pydantic.Field(ge=1, le=4096)]
+_Blocks = Annotated[int, pydantic.Field(ge=1, le=64)]
 
 
 class BiasFreeUNet(Conditioner):
@@ -35,7 +36,8 @@ class BiasFreeUNet(Conditioner):
         channels: of y and of the output.
         cond_channels: of the clean coarser image; 0 for none.
         widths: channels at each resolution, finest first; every resolution is half of the one before.
-        blocks: residual blocks at each resolution, on each way.
+        blocks: residual blocks at each resolution, on each way: one number for all, or a list, finest first, as long
+            as ``widths``. At the coarsest the two ways are one.
         activation: ``relu``, ``gelu`` or ``softplus``.
         basis: a wavelet basis whose four bands the network works on, at half the image's resolution, instead of the
             pixels: a convolution then costs a quarter, and sees twice as far. None: the pixels.
@@ -46,6 +48,11 @@ class BiasFreeUNet(Conditioner):
         torch.Size([2, 1, 21, 16])
         >>> BiasFreeUNet(3, widths=[8, 16], basis="haar").eval()(torch.rand(2, 3, 21, 16)).shape
         torch.Size([2, 3, 21, 16])
+        >>> BiasFreeUNet(1, widths=[8, 16], blocks=[3, 1]).receptive_field  # deeper where the detail is
+        41
+
+    Raises:
+        ValueError: ``blocks`` is of another length than ``widths``.
     """
 
     def __init__(
@@ -54,7 +61,7 @@ class BiasFreeUNet(Conditioner):
         cond_channels: int = 0,
         *,
         widths: Annotated[list[_Width], pydantic.Field(min_length=1, max_length=8)] | None = None,
-        blocks: Annotated[int, pydantic.Field(ge=1, le=64)] = 1,
+        blocks: _Blocks | list[_Blocks] = 1,
         activation: Activation = "relu",
         basis: str | None = None,
     ) -> None:
@@ -62,13 +69,18 @@ class BiasFreeUNet(Conditioner):
         widths = widths or [64, 96, 128]
         self.basis: Basis | None = None if basis is None else registry().create("basis", basis)
         bands = 1 if basis is None else 4
-        self.blocks = blocks
+        self.blocks = blocks if isinstance(blocks, list) else [blocks] * len(widths)
+        if len(self.blocks) != len(widths):
+            raise ValueError(
+                f"blocks: {len(self.blocks)} numbers for {len(widths)} widths; give one for each width, or one for all"
+            )
         self.stride = (1 if basis is None else 2) * 2 ** (len(widths) - 1)
         self.batch_independent = True
         self.smooth = activation != "relu"
         self.first = ContrastConv(bands * (channels + cond_channels), widths[0], cond_channels or channels)
-        self.encoder = nn.ModuleList(_blocks(width, blocks, activation) for width in widths)
-        self.decoder = nn.ModuleList(_blocks(width, blocks, activation) for width in widths[:-1])
+        stages = list(zip(widths, self.blocks, strict=True))
+        self.encoder = nn.ModuleList(_blocks(*stage, activation) for stage in stages)
+        self.decoder = nn.ModuleList(_blocks(*stage, activation) for stage in stages[:-1])
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, 2, bias=False) for fine, coarse in pairwise(widths))
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, 2, bias=False) for fine, coarse in pairwise(widths))
         self.last = convolution(widths[0], bands * channels, 3)
@@ -83,12 +95,12 @@ class BiasFreeUNet(Conditioner):
         """Side of a square that holds all that an output depends on; None: a basis that wraps around the image."""
         if self.basis is not None and self.basis.taps > 2:
             return None
-        blocks, halvings = 2 * self.blocks, len(self.down)  # each of their convolutions sees one pixel further
-        reach = 1 + blocks
-        for _ in range(halvings):
-            reach = -(-reach // 2) + blocks
-        for _ in range(halvings):
-            reach = 2 * reach + 1 + blocks
+        finest, *coarser = [2 * n for n in self.blocks]  # each of their convolutions sees one pixel further
+        reach = 1 + finest
+        for convolutions in coarser:
+            reach = -(-reach // 2) + convolutions
+        for convolutions in reversed([finest, *coarser][:-1]):
+            reach = 2 * reach + 1 + convolutions
         reach += 1
         return 1 + 2 * (reach if self.basis is None else 2 * reach + 1)
 

@@ -90,7 +90,16 @@ def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(channels: tuple
 
 
 @every_basis
-@pytest.mark.parametrize("options", [{"widths": [3]}, {"widths": [3, 4], "blocks": 2}, {"widths": [2, 2, 2]}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"widths": [3]},
+        {"widths": [3, 4], "blocks": 2},
+        {"widths": [2, 2, 2]},
+        {"widths": [2, 3, 2], "blocks": [3, 1, 2]},
+    ],
+    ids=str,
+)
 def test_sees_and_moves_as_declared(basis: str | None, options: dict[str, Any]) -> None:
     network = build(basis=basis, **options)
     field, stride = network.receptive_field, network.stride
@@ -156,7 +165,9 @@ def test_wrong_channels_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"widths": []}, {"widths": [0]}, {"widths": 64}, {"blocks": 0}, {"depth": 3}], ids=str
+    "options",
+    [{"widths": []}, {"widths": [0]}, {"widths": 64}, {"blocks": 0}, {"blocks": [1, 2]}, {"blocks": []}, {"depth": 3}],
+    ids=str,
 )
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(OptionsError, match="conditioner 'bias_free_unet'"):

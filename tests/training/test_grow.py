@@ -36,6 +36,7 @@ def build(conditioner: dict[str, Any], head: str, levels: int = 0, channels: int
         ({**CNN, "norm": "channel"}, {}, "denoiser"),
         (UNET, {"widths": [5, 8]}, "denoiser"),
         (UNET, {"blocks": 3}, "denoiser"),
+        (UNET, {"blocks": [2, 1]}, "denoiser"),
         (UNET, {"widths": [4, 9], "blocks": 2}, "denoiser"),
         (B, {}, "inner_product"),
     ],
