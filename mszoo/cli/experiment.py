@@ -102,6 +102,7 @@ def known_densities(
             seconds = time.monotonic() - began
             found = compare(name, models[name])
             rows += found
+            results.keep(rows)
             for row in found:
                 numbers = f"{row.exact:.4f}", f"{row.learned:.4f}", f"{row.difference:+.4f}", f"{row.deviation:.4f}"
                 shown.add_row(row.density, str(row.d), f"{row.t:g}", *numbers)
@@ -370,6 +371,7 @@ def neighbourhoods(
             )
             whole, *parts = found = measure(trained, tested, field, count, took)
             rows += found
+            results.keep(rows)
             each = " ".join(f"{part.bits:.3f}" for part in parts)
             console.print(
                 f"{j} levels, receptive field {field}: {whole.bits:.3f} bits/pixel; of each scale {each or '-'}"
@@ -417,13 +419,18 @@ class _Results:
         self._table, self._plot, self._sheet = folder / f"{name}.csv", folder / plot, folder / sheet
         check_results([self._table, self._plot, *[self._sheet] * images], overwrite)
 
-    def write(self, rows: Sequence[Any], plot: _Draw | None, sheet: _Draw | None = None) -> None:
-        """Write all; no plot if it is None, as one of a single point would be."""
+    def keep(self, rows: Sequence[Any]) -> None:
+        """Write the table of what is measured already: an experiment that is stopped has not been for nothing."""
         from mszoo.evaluation import write_csv
-        from mszoo.evaluation.plots import save_figure
 
         self._table.parent.mkdir(parents=True, exist_ok=True)
         write_csv(rows, self._table)
+
+    def write(self, rows: Sequence[Any], plot: _Draw | None, sheet: _Draw | None = None) -> None:
+        """Write all; no plot if it is None, as one of a single point would be."""
+        from mszoo.evaluation.plots import save_figure
+
+        self.keep(rows)
         if plot is not None:
             self._figures.write(plot(), self._plot)
         else:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +69,20 @@ def test_the_command_writes_a_table_and_a_plot(tmp_path: Path) -> None:
     Image.effect_noise((10, 8), 20).save(tmp_path / "other.png")
     result = CliRunner().invoke(app, [*given, "--steps", "2", "--out", str(tmp_path / "other")])
     assert result.exit_code == 1
+
+
+def test_what_is_measured_is_kept_when_it_is_stopped(tmp_path: Path) -> None:
+    for i in range(4):
+        Image.effect_noise((8, 8), 20 + i).save(tmp_path / f"{i}.png")
+    images, out = str(tmp_path / "*.png"), tmp_path / "out"
+    given = ["--data", images, "--test", images, "--out", str(out), "--parameters", "3000", "--levels", "0"]
+    fields = ["--field", "5", *(word for field in range(7, 23, 2) for word in ("--field", str(field)))]
+    command = [sys.executable, "-m", "mszoo", "experiment", "neighbourhoods", *given, *fields, "--steps", "60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert "receptive field 5" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    assert process.returncode
+    header, first, *_ = (out / "neighbourhoods.csv").read_text().splitlines()
+    assert first.split(",")[:2] == ["0", "5"], header
