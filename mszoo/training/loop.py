@@ -11,6 +11,7 @@ from mszoo.recipe import Source
 from mszoo.training import state
 from mszoo.training.best import clear_best, keep_best
 from mszoo.training.check import check
+from mszoo.training.denormals import flushed_denormals
 from mszoo.training.folder import hold
 from mszoo.training.log import METRICS, Log
 from mszoo.training.measuring import evaluate
@@ -58,7 +59,7 @@ def train(source: Source, out: Path, resume: bool = False, overwrite: bool = Fal
             state.clear(accelerator, out / "state")
             clear_best(out)
         try:
-            with Signals(accelerator) as signals, Log(out, recipe, start, accelerator) as log:
+            with Signals(accelerator) as signals, Log(out, recipe, start, accelerator) as log, flushed_denormals():
                 optimize(run, log, signals)
         except OSError as error:
             if error.filename != str(out / METRICS):
