@@ -11,7 +11,7 @@ import typer
 from mszoo.cli.output import console, table
 from mszoo.errors import MszooError, suggest
 
-__all__ = ["guide", "guides"]
+__all__ = ["guide", "guides", "notebooks"]
 
 _ORDER = (
     "first-steps",
@@ -33,6 +33,11 @@ def guides() -> dict[str, Path]:
     return {name: found[name] for name in (*_ORDER, *sorted(found.keys() - set(_ORDER))) if name in found}
 
 
+def notebooks() -> list[Path]:
+    """The papers' figures, to run in Jupyter."""
+    return sorted((Path(__file__).parents[1] / "guides").glob("*.ipynb"))
+
+
 def guide(name: Annotated[str | None, typer.Argument(help="Which; without, they are listed.")] = None) -> None:
     """Read a guide: rendered and paged in a terminal, as it is in a pipe."""
     there = guides()
@@ -42,6 +47,8 @@ def guide(name: Annotated[str | None, typer.Argument(help="Which; without, they 
             with path.open(encoding="utf-8") as lines:
                 rows.add_row(each, next(lines).lstrip("# ").strip())
         console.print(rows)
+        for path in notebooks():
+            console.print(f"notebook: {path}", soft_wrap=True)
         return
     if name not in there:
         raise MszooError(f"no guide {name!r}{suggest(name, list(there))}; there are {', '.join(there)}")

@@ -185,7 +185,7 @@ def maps_figure(title: str, image: Tensor, shares: Sequence[Tensor], columns: in
     panels: list[tuple[str, Tensor]] = []
     for j, share in enumerate(shares):
         last, times = j == len(shares) - 1, height // share.shape[-2]
-        spread = share.cpu().float().repeat_interleave(times, -2).repeat_interleave(times, -1)
+        spread = share.detach().cpu().float().repeat_interleave(times, -2).repeat_interleave(times, -1)
         total += spread / times**2
         coefficients = channels if last else 3 * channels  # at each place
         name = "coarsest image" if last else f"details of scale {j}"

@@ -75,7 +75,7 @@ def dimensionality(
                 n = min(left, _TOGETHER)
                 z = torch.randn(n, *image.shape, generator=generator, dtype=torch.float64).to(device)
                 y = x + t**0.5 * z
-                error += (exact.denoise(y, t**0.5) - x).square().sum().item()
+                error += (exact.coarse.denoise(y, y.new_full((n,), t)) - x).square().sum().item()
                 left -= n
             dimension = error / draws / t
             rows.append(Dimensionality(i, t, dimension, dimension / image.numel()))

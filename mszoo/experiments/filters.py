@@ -97,7 +97,7 @@ def plot(axes: Axes, filter: Tensor, pixel: tuple[int, int], around: int = 24, c
     """
     row, column = pixel
     top, left = max(0, row - around), max(0, column - around)
-    shown = filter.mean(0)[top : row + around + 1, left : column + around + 1].cpu()
+    shown = filter.detach().mean(0)[top : row + around + 1, left : column + around + 1].cpu()
     limit = float(shown.abs().max()) or 1.0
     axes.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axes.set_title(f"filter of pixel {row},{column}: up to {limit:.2g}", fontsize=9, color=color)
