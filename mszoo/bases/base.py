@@ -21,7 +21,29 @@ __all__ = ["Basis", "check_multiple", "check_size", "pad_to_multiple"]
 
 
 class Basis(nn.Module, ABC):
-    """An orthonormal wavelet basis. Subclass it to add one; it may have parameters."""
+    """An orthonormal wavelet basis. Subclass it to add one; it may have parameters.
+
+    Example:
+        >>> from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+        >>> signs = torch.tensor([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]) / 2
+        >>> class Squares(Basis):
+        ...     taps = 2
+        ...
+        ...     def analyze(self, x):  # Haar's: each square of 2 x 2 pixels times an orthonormal matrix
+        ...         check_size(*x.shape[-2:], levels=1)
+        ...         bands = torch.einsum("kl,bclhw->bkchw", signs, pixel_unshuffle(x, 2).unflatten(1, (-1, 4)))
+        ...         return bands[:, 0], bands[:, 1:].flatten(1, 2)
+        ...
+        ...     def synthesize(self, low, detail):
+        ...         bands = torch.cat([low[:, None], detail.unflatten(1, (3, -1))], 1)
+        ...         return pixel_shuffle(torch.einsum("kl,bkchw->bclhw", signs, bands).flatten(1, 2), 2)
+        >>> x = torch.rand(1, 3, 8, 12)
+        >>> low, detail = Squares().analyze(x)
+        >>> low.shape, detail.shape
+        (torch.Size([1, 3, 4, 6]), torch.Size([1, 9, 4, 6]))
+        >>> torch.allclose(Squares().synthesize(low, detail), x, atol=1e-6)
+        True
+    """
 
     part: Part
 
@@ -60,6 +82,13 @@ def check_size(height: int, width: int, levels: int) -> None:
     Args:
         height, width: of an image, in pixels.
         levels: how often it is to be halved.
+
+    Example:
+        >>> check_size(32, 48, levels=4)
+        >>> check_size(30, 48, levels=2)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        mszoo.errors.ImageSizeError: ... multiples of 4; the nearest sizes that work are 28x48 or 32x48; ...
     """
     check_multiple(height, width, 2**levels, f"cannot be split {levels} times by 2")
 
@@ -74,6 +103,12 @@ def check_multiple(
         unit: what both must be multiples of.
         fault: what the message says of an image that is not.
         advice: what it says of the way out; None: to crop or pad it.
+
+    Example:
+        >>> check_multiple(30, 48, 16, fault="has half a block", advice="; crop it")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        mszoo.errors.ImageSizeError: an image of 30x48 pixels has half a block: ... are 16x48 or 32x48; crop it
     """
     if height < 1 or width < 1:
         raise ImageSizeError(f"an image of {height}x{width} pixels is empty")

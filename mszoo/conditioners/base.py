@@ -29,6 +29,24 @@ class Conditioner(nn.Module, ABC):
     Args:
         channels: of y and of the output.
         cond_channels: of the condition; 0 for none.
+
+    Example:
+        >>> class OneLayer(Conditioner):
+        ...     receptive_field, batch_independent, smooth = 3, True, True
+        ...
+        ...     def __init__(self, channels, cond_channels=0):
+        ...         super().__init__(channels, cond_channels)
+        ...         self.layer = nn.Conv2d(cond_channels + channels, channels, 3, padding=1, bias=False)
+        ...
+        ...     def forward(self, y, t=None, cond=None):
+        ...         return self.layer(self.join(y, cond))
+        >>> network = OneLayer(3, cond_channels=1)
+        >>> network(torch.rand(2, 3, 8, 8), cond=torch.rand(2, 1, 8, 8)).shape
+        torch.Size([2, 3, 8, 8])
+        >>> network(torch.rand(2, 3, 8, 8))
+        Traceback (most recent call last):
+        ...
+        mszoo.errors.ImageSizeError: OneLayer takes 3 channels of coefficients and 1 of condition, got 3 and 0
     """
 
     part: Part

@@ -148,6 +148,13 @@ class Waves(nn.Module):
         frequency: (n,), in radians per nat (or per unit of t); None: 16 for the 30 nats between these limits, of
             wavelengths from twice that down to 2.
         log: whether of log t, or of t.
+
+    Example:
+        >>> waves = Waves(torch.tensor([1.0, 2.0]))
+        >>> waves(torch.tensor([1.0]), torch.float32)  # log 1 is 0
+        tensor([[1., 1., 0., 0.]])
+        >>> Waves().features
+        32
     """
 
     t_min = 1e-9
