@@ -23,6 +23,20 @@ class ImageDataset(ABC):
 
     Args:
         channels: of the images: 1 grey, 3 colour. Convert to it.
+
+    Example:
+        >>> import torch
+        >>> class Greys(ImageDataset):
+        ...     def __len__(self):
+        ...         return 3
+        ...
+        ...     def __getitem__(self, i):
+        ...         if i >= len(self):
+        ...             raise IndexError(i)
+        ...         return torch.full((self.channels, 8, 12), i / 2)
+        >>> greys = Greys(channels=3)
+        >>> greys.size(1), greys.label(1), [image.mean().item() for image in greys]
+        ((8, 12), 'image 1', [0.0, 0.5, 1.0])
     """
 
     part: Part
@@ -66,6 +80,19 @@ def readable(
     Args:
         images: of any sizes.
         numbers: which of them; None: all.
+
+    Example:
+        >>> class Torn(list):
+        ...     def __getitem__(self, i):
+        ...         if i == 1:
+        ...             raise DataError("b.png: it ends too early")
+        ...         return super().__getitem__(i)
+        >>> with warnings.catch_warnings(record=True) as told:
+        ...     warnings.simplefilter("always")
+        ...     [i for i, image in readable(Torn("abc"))]
+        [0, 2]
+        >>> print(told[0].message)
+        skipped: b.png: it ends too early
     """
     for i in range(len(images)) if numbers is None else numbers:
         try:
@@ -75,6 +102,11 @@ def readable(
 
 
 def spread(count: int, limit: int | None) -> list[int]:
-    """At most ``limit`` of the numbers 0 ... count - 1, evenly spaced; None: all."""
+    """At most ``limit`` of the numbers 0 ... count - 1, evenly spaced; None: all.
+
+    Example:
+        >>> spread(10, limit=4), spread(3, limit=None)
+        ([0, 2, 5, 7], [0, 1, 2])
+    """
     kept = count if limit is None else min(count, limit)
     return [i * count // kept for i in range(kept)]

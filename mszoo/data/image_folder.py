@@ -45,6 +45,18 @@ class ImageFolder(ImageDataset):
 
     Raises:
         DataError: nothing there, or no readable image.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("10.png", "9.png"):
+        ...         Image.new("RGB", (30, 20), "red").save(Path(folder) / name)
+        ...     images = ImageFolder(1, path=folder)
+        ...     [Path(images.label(i)).name for i in range(len(images))], images.size(0)
+        ...     round(images[0].mean().item(), 3)
+        (['9.png', '10.png'], (20, 30))
+        0.298
     """
 
     def __init__(

@@ -38,6 +38,12 @@ class Photographs(ImageDataset):
     Args:
         channels: 1 (Pillow's luma) or 3 (grey photographs are repeated).
         split: ``train`` or ``test``.
+
+    Example:
+        >>> len(Photographs(3)), Photographs(3).label(1)
+        (10, 'camera')
+        >>> Photographs(1, split="test")[0].shape
+        torch.Size([1, 512, 512])
     """
 
     def __init__(self, channels: int, *, split: Literal["train", "test"] = "train") -> None:

@@ -34,6 +34,15 @@ class PickledBatches(ImageDataset):
 
     Raises:
         DataError: nothing there, a file of another kind, or images of different sizes.
+
+    Example:
+        >>> import pickle, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     batch = {"data": np.zeros((2, 3 * 16 * 16), np.uint8), "labels": [5, 8]}
+        ...     _ = Path(folder, "val_data").write_bytes(pickle.dumps(batch))
+        ...     images = PickledBatches(3, path=f"{folder}/val_*")
+        >>> len(images), images[0].shape
+        (2, torch.Size([3, 16, 16]))
     """
 
     def __init__(self, channels: int, *, path: str) -> None:
