@@ -53,6 +53,17 @@ class AnchoredEnergy(EnergyHead):
         offset: add d s(t) to the product, with s learned. The product vanishes at y' = 0: alone it hardly makes images
             near the mean more probable than under the Gaussian. Only the time score knows of s: it needs
             ``dual_score_matching``.
+
+    Example:
+        >>> from mszoo.conditioners import BiasFreeCNN
+        >>> network = BiasFreeCNN(1, receptive_field=5, norm="none", activation="gelu", noise_embedding=True)
+        >>> head = AnchoredEnergy(network, basis="haar", levels=2)
+        >>> head.fit([(torch.full((1, 1, 8, 8), 0.25), None), (torch.full((1, 1, 8, 8), 0.75), None)])
+        >>> round(head.mean.item(), 3), round(head.low_variance.sqrt().item(), 3)  # of four times a local mean
+        (0.5, 1.0)
+        >>> y, t = torch.randn(2, 1, 8, 8) * 1e3, torch.full((2,), 1e6)
+        >>> torch.allclose(head.energy(y, t), head.gaussian(y, t))  # the gate is shut
+        True
     """
 
     normalized = True

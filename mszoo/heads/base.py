@@ -43,6 +43,17 @@ class Head(nn.Module, ABC):
 
     Raises:
         IncompatiblePartsError: the conditioner does not fit; the message says why.
+
+    Example:
+        >>> from mszoo.conditioners import BiasFreeCNN
+        >>> class Half(Head):
+        ...     def estimate(self, y, t, cond):  # it takes away half of what the network holds for noise
+        ...         return y - self.conditioner(y, t, cond) / 2
+        >>> head, y, t = Half(BiasFreeCNN(1, receptive_field=5)).eval(), torch.rand(2, 1, 8, 8), torch.full((2,), 0.01)
+        >>> head.blind, head.receptive_field
+        (True, 5)
+        >>> torch.allclose(head.score(y, t), (head.denoise(y) - y) / 0.01, atol=1e-5)
+        True
     """
 
     part: Part
@@ -140,6 +151,21 @@ class EnergyHead(Head):
     A subclass declares ``normalized`` if exp(-U) integrates to one at large noise for every condition and image size;
     otherwise a constant is found for each size (``mszoo.heads.normalization``), which for
     a conditional scale cannot be done.
+
+    Example:
+        >>> import math
+        >>> from mszoo.conditioners import BiasFreeCNN
+        >>> class White(EnergyHead):
+        ...     normalized = True
+        ...
+        ...     def energy(self, y, t, cond=None):  # of white noise of variance 1; it does not ask the network
+        ...         return (y.square().flatten(1).sum(1) / (1 + t) + y[0].numel() * (2 * math.pi * (1 + t)).log()) / 2
+        >>> head = White(BiasFreeCNN(1, receptive_field=5, norm="none", activation="gelu", noise_embedding=True))
+        >>> y, t = torch.rand(2, 1, 8, 8), torch.tensor([0.0, 3.0])
+        >>> torch.allclose(head.denoise(y, t), y / (1 + t.reshape(2, 1, 1, 1)))  # Wiener's filter
+        True
+        >>> head.derivatives(y, t)[1].shape
+        torch.Size([2])
     """
 
     normalized: bool = False

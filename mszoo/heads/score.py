@@ -10,7 +10,18 @@ __all__ = ["Score"]
 
 
 class Score(Head):
-    """denoised = y - t f(y, t, cond) (paper B's score network), so that f is minus the score."""
+    """denoised = y - t f(y, t, cond) (paper B's score network), so that f is minus the score.
+
+    Example:
+        >>> import torch
+        >>> from mszoo.conditioners import BiasFreeCNN
+        >>> head = Score(BiasFreeCNN(1, receptive_field=5, noise_embedding=True)).eval()
+        >>> y, t = torch.rand(2, 1, 8, 8), torch.tensor([0.0, 0.1])
+        >>> torch.equal(head.denoise(y, t)[0], y[0])  # there is no noise to take away
+        True
+        >>> torch.equal(head.score(y, t), -head.conditioner(y, t))
+        True
+    """
 
     needs = ("takes_t",)
 

@@ -11,7 +11,15 @@ __all__ = ["SquaredNormEnergy"]
 
 
 class SquaredNormEnergy(EnergyHead):
-    """:math:`U = \\tfrac{1}{2} \\lVert f(y, t) \\rVert^2`. Needs a smooth conditioner of t, batch-independent."""
+    """:math:`U = \\tfrac{1}{2} \\lVert f(y, t) \\rVert^2`. Needs a smooth conditioner of t, batch-independent.
+
+    Example:
+        >>> from mszoo.conditioners import BiasFreeCNN
+        >>> network = BiasFreeCNN(1, receptive_field=5, norm="channel", activation="gelu", noise_embedding=True)
+        >>> head, y, t = SquaredNormEnergy(network), torch.rand(2, 1, 8, 8), torch.tensor([0.01, 0.1])
+        >>> bool((head.energy(y, t) >= 0).all()), head.score(y, t).shape
+        (True, torch.Size([2, 1, 8, 8]))
+    """
 
     def energy(self, y: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """See :meth:`EnergyHead.energy`."""
