@@ -28,6 +28,15 @@ class Source:
 
     Attributes:
         paths: as given.
+
+    Example:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "theirs.pth")
+        ...     torch.save({"epoch": 3, "state_dict": {"module.conv.weight": torch.ones(4, 1, 3, 3)}}, file)
+        ...     source = Source([file])
+        ...     source.names, source.state(file)["conv.weight"].shape
+        ([{'conv.weight'}], torch.Size([4, 1, 3, 3]))
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -87,6 +96,29 @@ class Importer(ABC):
     Attributes:
         license: what the published checkpoints of this layout may be used for, where that is less than any purpose; the
             user is shown it.
+
+    Example:
+        >>> import tempfile, mszoo, torch
+        >>> class Nets(Importer):
+        ...     def __init__(self, *, field: int = 5):
+        ...         part = {"conditioner": {"name": "bias_free_cnn", "receptive_field": field}, "head": "denoiser"}
+        ...         self.model = MultiScaleModel.from_config({"coarse": part})
+        ...         self.network = self.model.coarse.conditioner
+        ...
+        ...     def recognizes(self, source):
+        ...         return source.names == [set(self.network.state_dict())]
+        ...
+        ...     def convert(self, source):
+        ...         self.network.load_state_dict(source.state(source.paths[0]))
+        ...         return self.model.eval()
+        ...
+        ...     def write_example(self, folder):
+        ...         torch.save(self.network.state_dict(), folder / "net.pth")
+        ...         return [folder / "net.pth"]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     source = Source(Nets().write_example(Path(folder)))
+        ...     Nets().recognizes(source), Nets().convert(source).blind
+        (True, True)
     """
 
     part: Part

@@ -27,6 +27,13 @@ class Conversion:
         importer: name of the importer that made it.
         refused: names of what the files hold beside tensors and plain values; nothing of it was built.
         license: what the checkpoint may be used for, where its publisher restricts it.
+
+    Example:
+        >>> import tempfile, mszoo
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = import_files(mszoo.create("importer", "paper_a").write_example(Path(folder)))
+        >>> isinstance(found, Conversion), found.model.levels, found.importer, found.refused
+        (True, 1, 'paper_a', [])
     """
 
     model: MultiScaleModel
@@ -47,9 +54,13 @@ def convert(*files: str | Path, importer: str | None = None, **options: Any) -> 
         CheckpointError: a damaged file, or one of a layout that no importer knows; the message says what it holds.
 
     Example:
-        >>> import mszoo
-        >>> model = mszoo.convert("their.pth")  # doctest: +SKIP
-        >>> model.save_pretrained("ours")  # doctest: +SKIP
+        >>> import tempfile, mszoo
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     theirs = mszoo.create("importer", "paper_a").write_example(Path(folder))
+        ...     model = mszoo.convert(*theirs)
+        ...     model.save_pretrained(Path(folder, "ours"))
+        >>> model.levels, model.blind
+        (1, True)
     """
     return import_files([Path(file) for file in files], importer, **options).model
 
@@ -61,6 +72,13 @@ def import_files(paths: Sequence[Path], importer: str | None = None, **options: 
         paths: files, or a folder.
         importer: a name, or None.
         options: of the importer.
+
+    Example:
+        >>> import tempfile, mszoo
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scale0, low = mszoo.create("importer", "paper_a").write_example(Path(folder))
+        ...     import_files([low]).model.levels, import_files([scale0, low]).model.levels
+        (0, 1)
     """
     for path in paths:
         if not path.exists():
