@@ -26,7 +26,16 @@ __all__ = [
 
 
 class MszooError(Exception):
-    """Base of every error that the command line prints as one message, without a traceback."""
+    """Base of every error that the command line prints as one message, without a traceback.
+
+    Example:
+        >>> import mszoo
+        >>> try:  # doctest: +ELLIPSIS
+        ...     mszoo.create("sampler", "huen")
+        ... except MszooError as error:  # whichever it is
+        ...     print(error)
+        unknown sampler 'huen'; did you mean 'heun'?; ...
+    """
 
 
 class UnknownComponentError(MszooError, LookupError):
@@ -45,6 +54,14 @@ class OptionsError(MszooError, ValueError):
     """Options that a component does not have, or of the wrong type.
 
     ``rows`` holds one ``(key path, message)`` per fault.
+
+    Example:
+        >>> import mszoo
+        >>> try:
+        ...     mszoo.create("sampler", "heun", steps=0, ro=7)
+        ... except OptionsError as error:
+        ...     error.owner, [key_path(path) for path, _ in error.rows]
+        ("sampler 'heun'", [['steps'], ['ro']])
     """
 
     def __init__(self, owner: str, rows: list[tuple[tuple[str | int, ...], str]]) -> None:
@@ -97,12 +114,21 @@ def suggest(name: str, known: Iterable[str], how_many: int = 3, before: str = ""
         known: the names that there are.
         how_many: the most that are suggested.
         before: what stands before each of them, such as the folder that they are in.
+
+    Example:
+        >>> f"no colour 'gray'{suggest('gray', ['grey', 'red'])}"
+        "no colour 'gray'; did you mean 'grey'?"
     """
     close = difflib.get_close_matches(name, list(known), n=how_many, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(before + c) for c in close)}?" if close else ""
 
 
 def key_path(path: tuple[str | int, ...]) -> list[str]:
-    """``["model.detail[0].head"]`` for ``("model", "detail", 0, "head")``; an empty list for no path."""
+    """``["model.detail[0].head"]`` for ``("model", "detail", 0, "head")``; an empty list for no path.
+
+    Example:
+        >>> key_path(("model", "detail", 0, "head")), key_path(())
+        (['model.detail[0].head'], [])
+    """
     joined = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path)
     return [joined.removeprefix(".")] if joined else []

@@ -21,7 +21,13 @@ __all__ = ["Draw", "child_generators", "keyed_generator", "normal"]
 
 
 def keyed_generator(*key: int) -> torch.Generator:
-    """A generator on the CPU that depends on the integers of the key alone."""
+    """A generator on the CPU that depends on the integers of the key alone.
+
+    Example:
+        >>> one, again, other = (torch.rand(1, generator=keyed_generator(*key)) for key in ((3, 1), (3, 1), (1, 3)))
+        >>> torch.equal(one, again), torch.equal(one, other)
+        (True, False)
+    """
     digest = hashlib.blake2b(struct.pack(f"<{len(key)}q", *key), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
 
@@ -86,6 +92,11 @@ def child_generators(generator: torch.Generator | int | None, count: int) -> lis
 
     Raises:
         OptionsError: neither of these, or a seed that torch does not take.
+
+    Example:
+        >>> few, many = child_generators(7, 2), child_generators(7, 5)
+        >>> [generator.initial_seed() for generator in few] == [generator.initial_seed() for generator in many[:2]]
+        True
     """
     if isinstance(generator, int):
         try:
@@ -102,6 +113,12 @@ def child_generators(generator: torch.Generator | int | None, count: int) -> lis
 
 
 def normal(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """Standard normal numbers of a batch's shape, row i from generator i."""
+    """Standard normal numbers of a batch's shape, row i from generator i.
+
+    Example:
+        >>> x = torch.empty(3, 1, 8, 8)
+        >>> torch.equal(normal(x, child_generators(7, 3))[:2], normal(x[:2], child_generators(7, 2)))
+        True
+    """
     rows = [torch.randn(like.shape[1:], generator=g, dtype=torch.float32) for g in generators]
     return torch.stack(rows).to(like)

@@ -16,7 +16,25 @@ __all__ = ["Objective", "with_energy"]
 
 
 class Objective(nn.Module, ABC):
-    """What one scale is trained with. Subclass it to add one. It has no parameters."""
+    """What one scale is trained with. Subclass it to add one. It has no parameters.
+
+    Example:
+        >>> import torch
+        >>> from mszoo.conditioners import BiasFreeCNN
+        >>> from mszoo.heads import Denoiser
+        >>> class Absolute(Objective):
+        ...     def corrupt(self, x, draw):
+        ...         return x + 0.1 * draw.normal(x), x.new_full((len(x),), 0.01)
+        ...
+        ...     def loss(self, head, x, y, t, cond):
+        ...         error = (head.denoise(y, t, cond) - x).abs()
+        ...         return error.flatten(1).sum(1).mean(), {"mae": error.detach().mean()}
+        >>> objective, x = Absolute(), torch.rand(3, 1, 8, 8)
+        >>> y, t = objective.corrupt(x, Draw(0, 0, [0, 1, 2]))
+        >>> loss, told = objective.loss(Denoiser(BiasFreeCNN(1, receptive_field=5)), x, y, t, None)
+        >>> round(loss.item() / told["mae"].item())  # it is a sum over the coefficients
+        64
+    """
 
     part: Part
     conditional: bool = True

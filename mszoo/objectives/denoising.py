@@ -33,6 +33,19 @@ class Denoising(Objective):
             highest noise dominates; 1 makes all noise levels count about alike.
         random_intensity: scale each clean image by a uniform factor in [0, 1] first (paper A's low-pass model,
             which must know dark images too; not for conditional scales, whose condition is not scaled).
+
+    Example:
+        >>> import torch
+        >>> from mszoo.conditioners import BiasFreeCNN
+        >>> from mszoo.heads import Denoiser
+        >>> from mszoo.objectives.camera import Noise
+        >>> objective, x = Denoising(noise=Noise(max_sigma=0.5)), torch.rand(3, 1, 8, 8)
+        >>> y, t = objective.corrupt(x, Draw(0, 0, [0, 1, 2]))
+        >>> y.shape, bool((t <= 0.25).all())
+        (torch.Size([3, 1, 8, 8]), True)
+        >>> loss, told = objective.loss(Denoiser(BiasFreeCNN(1, receptive_field=5)), x, y, t, None)
+        >>> round(loss.item() / told["mse"].item())  # it is a sum over the coefficients
+        64
     """
 
     def __init__(

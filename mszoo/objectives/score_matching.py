@@ -34,6 +34,17 @@ class ScoreMatching(Objective):
     Args:
         noise: distribution of the noise level; by default paper B's, log-uniform from PSNR 90 to -30 dB.
         weight_exponent: e, 0 for paper B's.
+
+    Example:
+        >>> import torch
+        >>> from mszoo.conditioners import BiasFreeCNN
+        >>> from mszoo.heads import Score
+        >>> x, objective = torch.rand(3, 1, 8, 8), ScoreMatching()
+        >>> y, t = objective.corrupt(x, Draw(0, 0, [0, 1, 2]))
+        >>> head = Score(BiasFreeCNN(1, receptive_field=5, noise_embedding=True))
+        >>> loss, told = objective.loss(head, x, y, t, None)
+        >>> torch.equal(loss, told["space"])  # no weight
+        True
     """
 
     def __init__(self, *, noise: NoiseLevels | None = None, weight_exponent: pydantic.FiniteFloat = 0.0) -> None:
@@ -65,6 +76,17 @@ class DualScoreMatching(ScoreMatching):
         noise: distribution of the noise level; by default paper B's, log-uniform from PSNR 90 to -30 dB.
         weight_exponent: e, 0 for paper B's.
         time_weight: w, 1 for paper B's.
+
+    Example:
+        >>> import torch
+        >>> from mszoo.conditioners import BiasFreeCNN
+        >>> from mszoo.heads import InnerProductEnergy
+        >>> x, objective = torch.rand(3, 1, 8, 8), DualScoreMatching(time_weight=0.5)
+        >>> y, t = objective.corrupt(x, Draw(0, 0, [0, 1, 2]))
+        >>> network = BiasFreeCNN(1, receptive_field=5, norm="none", activation="gelu", noise_embedding=True)
+        >>> loss, told = objective.loss(InnerProductEnergy(network), x, y, t, None)
+        >>> torch.allclose(loss, told["space"] + told["time"] / 2)
+        True
     """
 
     needs_energy = True
