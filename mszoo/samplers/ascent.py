@@ -105,6 +105,14 @@ def ascend(
 
     Returns:
         The images as they are at their stops, noise removed: (B, C, H, W).
+
+    Example:
+        >>> from mszoo.randomness import child_generators
+        >>> def towards_grey(y, which, sigma, step):  # the residual of who knows that all images are grey
+        ...     return 0.5 - y
+        >>> generators = child_generators(0, 2)
+        >>> ascend(towards_grey, torch.randn(2, 1, 8, 8), Schedule(h0=0.5), generators).unique()
+        tensor([0.5000])
     """
     y, best = y.clone(), y.clone()
     active = torch.arange(len(y), device=y.device)
@@ -164,6 +172,13 @@ class Ascent(Sampler):
         steps: how often the head denoises: equal steps, the noise annealed down to ``floor``, which take the place of
             ``h0`` and ``growing``. None: until each image stops.
         h0, beta, sigma_0, sigma_end, floor, growing, annealed, max_steps, give_up: see :class:`Schedule`.
+
+    Example:
+        >>> import mszoo
+        >>> model, seen = mszoo.load("cifar10-grey-energy"), []
+        >>> x = model.sample(2, 8, sampler=Ascent(steps=9), generator=0, on_step=lambda scale, k, *_: seen.append(k))
+        >>> x.shape, seen  # and one to end with
+        (torch.Size([2, 1, 8, 8]), [1, 2, 3, 4, 5, 6, 7, 8])
     """
 
     def __init__(

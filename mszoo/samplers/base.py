@@ -32,6 +32,14 @@ class Target:
         cond: the finished coarser image, (B, C', H, W), for details; None for the coarsest image.
         gain: of the coefficients: 2^(j+1) for details of scale j, 2^J for the coarsest image.
         largest: a noise level at which almost nothing is left of the image, within those the head was trained at.
+
+    Example:
+        >>> import mszoo
+        >>> head = mszoo.load("cifar10-grey-energy").coarse
+        >>> target = Target(head, mean=torch.full((2, 1, 8, 8), 0.5))
+        >>> y = target.noisy(0.1, torch.randn(2, 1, 8, 8))
+        >>> torch.allclose(target.denoise(y, 0.1), y + 0.1**2 * target.score(y, 0.1), atol=1e-6)
+        True
     """
 
     head: Head
@@ -82,6 +90,18 @@ class Sampler(ABC):
     """Draws coefficients of one scale. Subclass it to add one.
 
     Image i depends on row i of the target and on generator i alone: it is the same alone and in any batch.
+
+    Example:
+        >>> import mszoo
+        >>> from mszoo.randomness import normal
+        >>> class Halving(Sampler):
+        ...     def draw(self, target, generators, on_step=None):
+        ...         sigma, y = target.largest, target.noisy(target.largest, normal(target.mean, generators))
+        ...         for _ in range(6):  # half of the noise that is left is taken away, none is added
+        ...             y, sigma = (y + target.denoise(y, sigma)) / 2, sigma / 2
+        ...         return target.denoise(y, sigma)
+        >>> mszoo.load("cifar10-grey-energy").sample(2, 8, sampler=Halving(), generator=0).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     part: Part

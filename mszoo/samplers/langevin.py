@@ -51,6 +51,14 @@ class Langevin(Sampler):
     Attributes:
         acceptance: of the last draw, noise level and rate of acceptance, the mean over all images; empty without
             ``adjust``.
+
+    Example:
+        >>> import mszoo
+        >>> sampler = Langevin(steps=12, inner=2, adjust=True)
+        >>> mszoo.load("cifar10-grey-energy").sample(2, 8, sampler=sampler, generator=0).shape
+        torch.Size([2, 1, 8, 8])
+        >>> [round(sigma, 3) for sigma, _ in sampler.acceptance]
+        [8.0, 0.504, 0.032, 0.002]
     """
 
     def __init__(
