@@ -62,6 +62,14 @@ def check_basis(name: str, *, expected: Mapping[str, str] | None = None, **optio
         name: of a registered basis.
         expected: checks that are known to fail, and why.
         options: of the component.
+
+    Example:
+        >>> check_basis("db2")
+        >>> check_basis("db2", expected={"refuses_odd_sides": "pads them"})
+        Traceback (most recent call last):
+        ...
+        mszoo.testing.kit.ContractError: basis 'db2' breaks its contract:
+          refuses_odd_sides: passes, and was expected to fail: pads them
     """
     _check("basis", name, options, expected)
 
@@ -73,6 +81,11 @@ def check_conditioner(name: str, *, expected: Mapping[str, str] | None = None, *
         name: of a registered conditioner.
         expected: checks that are known to fail, and why.
         options: of the component.
+
+    Example:
+        >>> [check.__name__ for check in CHECKS["conditioner"]][:2]
+        ['returns_the_stated_shape', 'reads_t_as_it_says']
+        >>> check_conditioner("unet", width=4, halvings=1)  # doctest: +SKIP
     """
     _check("conditioner", name, options, expected)
 
@@ -84,6 +97,11 @@ def check_head(name: str, *, expected: Mapping[str, str] | None = None, **option
         name: of a registered head.
         expected: checks that are known to fail, and why.
         options: of the component.
+
+    Example:
+        >>> [check.__name__ for check in CHECKS["head"]][:2]
+        ['denoises', 'score_is_miyasawas']
+        >>> check_head("anchored", levels=1)  # doctest: +SKIP
     """
     _check("head", name, options, expected)
 
@@ -95,6 +113,11 @@ def check_objective(name: str, *, expected: Mapping[str, str] | None = None, **o
         name: of a registered objective.
         expected: checks that are known to fail, and why.
         options: of the component.
+
+    Example:
+        >>> [check.__name__ for check in CHECKS["objective"]][:2]
+        ['corrupts_as_it_says', 'draws_for_each_sample_alone']
+        >>> check_objective("denoising", weight_exponent=1.0)  # doctest: +SKIP
     """
     _check("objective", name, options, expected)
 
@@ -106,6 +129,14 @@ def check_dataset(name: str, *, expected: Mapping[str, str] | None = None, **opt
         name: of a registered data set.
         expected: checks that are known to fail, and why.
         options: of the component.
+
+    Example:
+        >>> check_dataset("photographs", split="test")
+        >>> check_dataset("photographs", split="test", expected={"has_labels": "all are one person"})
+        Traceback (most recent call last):
+        ...
+        mszoo.testing.kit.ContractError: dataset 'photographs' breaks its contract:
+          has_labels: passes, and was expected to fail: all are one person
     """
     _check("dataset", name, options, expected)
 
@@ -117,6 +148,11 @@ def check_sampler(name: str, *, expected: Mapping[str, str] | None = None, **opt
         name: of a registered sampler.
         expected: checks that are known to fail, and why.
         options: of the component.
+
+    Example:
+        >>> [check.__name__ for check in CHECKS["sampler"]][:2]
+        ['draws_the_density', 'draws_from_the_generators_alone']
+        >>> check_sampler("heun", steps=40)  # doctest: +SKIP
     """
     _check("sampler", name, options, expected)
 
@@ -128,6 +164,14 @@ def check_importer(name: str, *, expected: Mapping[str, str] | None = None, **op
         name: of a registered importer.
         expected: checks that are known to fail, and why.
         options: of the component.
+
+    Example:
+        >>> check_importer("paper_a")
+        >>> check_importer("paper_a", basis="dbl2")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        mszoo.testing.kit.ContractError: importer 'paper_a' breaks its contract:
+          gives_a_model: OptionsError: model: basis: unknown basis 'dbl2'; ...
     """
     _check("importer", name, options, expected)
 
@@ -142,6 +186,14 @@ def check_operator(operator: Operator, shape: tuple[int, int, int]) -> None:
         >>> import torch
         >>> from mszoo.inference import Blur
         >>> check_operator(Blur.gaussian(1.5, (32, 32)), (1, 32, 32))
+        >>> class Wrong(Blur):
+        ...     def adjoint(self, m):
+        ...         return 2 * super().adjoint(m)
+        >>> check_operator(Wrong.gaussian(1.5, (32, 32)), (1, 32, 32))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        mszoo.testing.kit.ContractError: the operator Wrong breaks its contract:
+          has_a_true_adjoint: ...
     """
     faults = {check.__name__: outcome(partial(check, operator, shape)) for check in operators.CHECKS}
     told = [f"{name}: {fault}" for name, fault in faults.items() if fault is not None]
@@ -158,6 +210,11 @@ def parametrize_with_checks(
     Args:
         components: kind and name, and options if it needs them.
         expected: checks that are known to fail, by name, with the reason; they are strict expected failures.
+
+    Example:
+        >>> mark = parametrize_with_checks(("basis", "db2"), ("basis", "haar"))
+        >>> [case.id for case in mark.args[1]][:2]
+        ['basis-db2-has_the_stated_shapes', 'basis-db2-reconstructs']
     """
     import pytest
 
@@ -173,7 +230,14 @@ def parametrize_with_checks(
 
 
 def check_plugin(plugin: Plugin) -> list[Report]:
-    """Import every component of an installed plugin and run its checks."""
+    """Import every component of an installed plugin and run its checks.
+
+    Example:
+        >>> from mszoo.discovery import Plugin
+        >>> mine = Plugin("mine", "mszoo-mine", "0.1", components=(("basis", "db2"),))
+        >>> [(found.kind, found.name, found.failures) for found in check_plugin(mine)]
+        [('basis', 'db2', ())]
+    """
     reports = []
     for kind, name in plugin.components:
         spec, notes = registry().get(kind, name), ()

@@ -112,6 +112,12 @@ class Report:
         passed: how many checks passed.
         failures: a line for each check that did not.
         notes: what else happened, such as a setting that its import changed.
+
+    Example:
+        >>> from mszoo.testing import CHECKS
+        >>> found = report(next(Subject.of("basis", "db2")), CHECKS["basis"])
+        >>> isinstance(found, Report), found.passed == len(CHECKS["basis"]), found.failures
+        (True, True, ())
     """
 
     kind: str
