@@ -123,8 +123,12 @@ def train(
         TrainingError: the run cannot start, or its loss grows beyond hope or is no longer finite.
 
     Example:
-        >>> import mszoo
-        >>> model = mszoo.train("smoke-denoiser", "runs/mine", training__steps=200)  # doctest: +SKIP
+        >>> import tempfile, mszoo
+        >>> few = {"training.steps": 1, "training.batch_size": 1, "training.warmup": 0, "data.test": None}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model = mszoo.train("smoke-denoiser", folder, data__train__crop=16, **few)
+        ...     model.levels, (Path(folder) / "model.safetensors").exists()
+        (2, True)
     """
     from mszoo.recipe import read_recipe
     from mszoo.training import train as run

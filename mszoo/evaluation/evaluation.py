@@ -119,6 +119,10 @@ def check_fits(model: MultiScaleModel, images: ImageDataset) -> None:
     Example:
         >>> import mszoo
         >>> check_fits(mszoo.load("photographs-haar-rf13"), open_images(None, channels=3))  # grey: channel by channel
+        >>> check_fits(mszoo.load("photographs-colour-fast"), open_images(None, channels=1))
+        Traceback (most recent call last):
+        ...
+        mszoo.errors.ImageSizeError: this model takes 3 channels, the images have 1; measure it on others
     """
     if model.channels not in (1, images.channels):
         raise ImageSizeError(
