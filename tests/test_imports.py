@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -15,56 +14,6 @@ import mszoo
 
 PACKAGE = Path(mszoo.__file__).parent
 PLUGINS = sorted((PACKAGE.parent / "plugins").glob("*/mszoo_*/*.py"))
-MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
-
-
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_modules_say_what_they_are(path: Path) -> None:
-    assert ast.get_docstring(ast.parse((PACKAGE / path).read_text(encoding="utf-8")))
-
-
-def parameters(function: ast.FunctionDef) -> list[str]:
-    given = function.args
-    several = [a for a in (given.vararg, given.kwarg) if a is not None]
-    return [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs, *several) if a.arg != "self"]
-
-
-def public(tree: ast.Module) -> list[tuple[ast.FunctionDef, str]]:
-    """Functions, and constructors of classes, that ``__all__`` names, with what is written of their arguments."""
-    names: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
-            names |= {e.value for e in ast.walk(node.value) if isinstance(e, ast.Constant) and isinstance(e.value, str)}
-    found = [(node, ast.get_docstring(node) or "") for node in tree.body if isinstance(node, ast.FunctionDef)]
-    for cls in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name in names):
-        made = [node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
-        found += [(node, (ast.get_docstring(cls) or "") + (ast.get_docstring(node) or "")) for node in made]
-    return [(node, text) for node, text in found if node.name in {*names, "__init__"}]
-
-
-# What a verb's arguments are, its --help says.
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] != "cli"] + PLUGINS, ids=str)
-def test_three_arguments_or_more_are_described(path: Path) -> None:
-    for node, text in public(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
-        if len(parameters(node)) >= 3:
-            assert "Args:" in text, f"{path}:{node.lineno}: {node.name}({', '.join(parameters(node))})"
-
-
-def test_the_public_face_has_examples() -> None:
-    face = [getattr(mszoo, name) for name in mszoo.__all__ if name not in mszoo.STABLE]
-    functions = [value for value in face if inspect.isfunction(value) or inspect.isclass(value)]
-    inherited = {"train", "load_state_dict", "forward"}  # of torch.nn.Module
-    functions += [
-        getattr(value, "__func__", value)
-        for name, value in vars(mszoo.MultiScaleModel).items()
-        if not name.startswith("_") and name not in inherited and callable(getattr(mszoo.MultiScaleModel, name))
-    ]
-    for module in ("mszoo.inference", "mszoo.evaluation"):
-        home = importlib.import_module(module)
-        functions += [value for value in map(home.__dict__.get, home.__all__) if inspect.isfunction(value)]
-    assert len(functions) > 50
-    without = [f.__qualname__ for f in functions if "Example:" not in (f.__doc__ or "")]
-    assert without == ["MszooError"]  # which is caught, as any error is
 
 
 def test_the_public_face_is_whole() -> None:
