@@ -30,7 +30,7 @@ def validate(model: type[_Schema], values: Any, owner: str) -> _Schema:
         return model.model_validate(values)
     except pydantic.ValidationError as error:
         faults = error.errors()[:_MOST_FAULTS]
-        raise OptionsError(owner, [(_path(e), _explain(e, model)) for e in faults]) from None
+        raise OptionsError(owner, [(_path(e), _explain(e, model, owner)) for e in faults]) from None
 
 
 @lru_cache(maxsize=256)
@@ -91,10 +91,11 @@ def _path(error: Any) -> tuple[str | int, ...]:
     return (*(p for p in location[:keys] if isinstance(p, int) or not branch.search(p)), *location[keys:])
 
 
-def _explain(error: Any, model: type[pydantic.BaseModel]) -> str:
+def _explain(error: Any, model: type[pydantic.BaseModel], owner: str) -> str:
     if error["type"] == "extra_forbidden":
         known = _fields_at(model, error["loc"][:-1])
-        options = f"; the keys here are {', '.join(known)}" if known else "; it takes no options"
+        where = f"of {owner}" if len(error["loc"]) == 1 else "here"
+        options = f"; the keys {where} are {', '.join(known)}" if known else "; it takes no options"
         return f"unknown key{suggest(str(error['loc'][-1]), known) or options}"
     if error["type"] == "missing":
         return "is required"

@@ -52,6 +52,9 @@ def train(
     folder = out or Path("runs") / str(source.values.get("name", "unnamed"))
     try:
         run(source, folder, resume, overwrite)
+        if os.environ.get("RANK", "0") == "0":
+            name = escape(str(folder))
+            console.print(f"wrote {name}: it is what --model {name} takes", soft_wrap=True)
     except KeyboardInterrupt as stop:
         number = getattr(stop, "number", signal.SIGINT)  # of a run that has saved its state, or had none yet
         if os.environ.get("RANK", "0") != "0":

@@ -153,6 +153,7 @@ def test_all_faults_at_once():
         ),
         ("crop: 64", "crop: 66", r"data.train.crop  66 does not fit this model.*multiples of 4"),
         ("split: test", "split: tset", r"data.test.split  .*'train' or 'test'"),
+        ("split: test", "path: photos", r"data.test.path  unknown key; the keys of dataset 'photographs' are split"),
         ("warmup: 10", "scheduler: {name: step, decay_epochs: 0}", r"training.scheduler  step does not take"),
         ("warmup: 10", "scheduler: {name: multistep, decay_milestones: x}", r"training.scheduler  multistep does not"),
         ("warmup: 10", "scheduler: {name: cosine, cycle_mul: .nan}", r"training.scheduler  cosine does not take"),
