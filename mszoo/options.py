@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 import typing
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pydantic
 
 from mszoo.errors import OptionsError, suggest
 
-__all__ = ["described", "options_model", "validate"]
+__all__ = ["described", "explained", "options_model", "validate"]
 
 _Schema = typing.TypeVar("_Schema", bound=pydantic.BaseModel)
 _MOST_FAULTS = 100  # that are reported at once
@@ -48,7 +50,7 @@ def options_model(cls: type, supplied: int, fixed: tuple[str, ...]) -> type[pyda
         hints = {}
     parameters = list(inspect.signature(cls).parameters.values())[supplied:]
     fields: dict[str, Any] = {}
-    extra: typing.Literal["allow", "forbid"] = "forbid"
+    extra: Literal["allow", "forbid"] = "forbid"
     for p in parameters:
         if p.kind is p.VAR_KEYWORD:
             extra = "allow"
@@ -60,27 +62,75 @@ def options_model(cls: type, supplied: int, fixed: tuple[str, ...]) -> type[pyda
 
 
 def described(cls: type) -> dict[str, str]:
-    """What each option means, from the section ``Args`` of a class's docstring, as one line of text each.
+    """What each option means, from the sections ``Args`` or ``Attributes`` of the docstrings of a class and those that
+    it inherits from, as one line of text each.
 
     Example:
         >>> from mszoo.heads import PredictiveEnergy
         >>> described(PredictiveEnergy)["width"]
         'channels of the network that predicts.'
     """
-    _, _, section = (inspect.getdoc(cls) or "").partition("Args:\n")
     found: dict[str, str] = {}
-    names: list[str] = []
-    for line in section.splitlines():
-        if line and not line.startswith(" "):
-            break
-        text = line.strip()
-        start = re.match(r"    (\w+(?:, \w+)*): (.*)", line)
-        if start:
-            names = start[1].split(", ")
-            found.update(dict.fromkeys(names, start[2]))
-        elif text:
-            found.update({name: f"{found[name]} {text}" for name in names})
+    for base in reversed(cls.__mro__):
+        names: list[str] = []
+        inside = False
+        for line in inspect.cleandoc(vars(base).get("__doc__") or "").splitlines():
+            start = re.match(r"    (\w+(?:, \w+)*): (.*)", line)
+            if line and not line.startswith(" "):
+                inside = line in ("Args:", "Attributes:")
+            elif inside and start:
+                names = start[1].split(", ")
+                found.update(dict.fromkeys(names, start[2]))
+            elif inside and line:
+                found.update({name: f"{found[name]} {line.strip()}" for name in names})
     return {name: re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`|``", r"\1", text) for name, text in found.items()}
+
+
+def explained(model: type[pydantic.BaseModel], meanings: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Every key of a model: its name, type, whether it is required, its default and what it means.
+
+    Args:
+        model: such as that of :func:`options_model`.
+        meanings: of the keys, as :func:`described` finds them.
+
+    Example:
+        >>> from mszoo.samplers import Heun
+        >>> rho = explained(options_model(Heun, 0, ()), described(Heun))[1]
+        >>> rho["name"], rho["type"], rho["default"]
+        ('rho', 'float (gt=0)', 10.0)
+    """
+    return [
+        {
+            "name": name,
+            "type": _type(field),
+            "required": field.is_required(),
+            "default": None if field.is_required() else field.default,
+            "meaning": meanings.get(name, ""),
+        }
+        for name, field in model.model_fields.items()
+    ]
+
+
+def _type(field: Any) -> str:
+    """An annotation as one would write it, and its bounds."""
+    name = _written(field.annotation)
+    bounds = [re.sub(r"^(\w+)\((.*)\)$", r"\2", str(bound)) for bound in field.metadata]
+    return f"{name} ({', '.join(bounds)})" if bounds else name
+
+
+def _written(annotation: Any) -> str:
+    """A type without the constraints inside it and without the modules of its names."""
+    inner = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _written(inner[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(map(_written, inner))
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(repr, inner))
+    if annotation is Ellipsis:
+        return "..."
+    name = "None" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
+    return f"{name}[{', '.join(map(_written, inner))}]" if inner else name
 
 
 def _path(error: Any) -> tuple[str | int, ...]:
@@ -119,4 +169,4 @@ def _fields_at(model: Any, location: tuple[str | int, ...]) -> list[str]:
 def _models_in(annotation: Any) -> list[type[pydantic.BaseModel]]:
     if inspect.isclass(annotation) and issubclass(annotation, pydantic.BaseModel):
         return [annotation]
-    return [m for a in typing.get_args(annotation) for m in _models_in(a)]
+    return [m for a in get_args(annotation) for m in _models_in(a)]

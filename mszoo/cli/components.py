@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any
 
 import typer
 
@@ -78,44 +77,12 @@ def _row(spec: Any) -> dict[str, str]:
 
 def _described(spec: Any) -> dict[str, Any]:
     """A component and its options: type, default and meaning of each."""
-    from mszoo.options import described, options_model
+    from mszoo.options import described, explained, options_model
     from mszoo.registry import SUPPLIED
 
     cls = spec.load()
-    meanings, fields = described(cls), options_model(cls, len(SUPPLIED[spec.kind]), tuple(spec.options)).model_fields
-    options = [
-        {
-            "name": name,
-            "type": _type(field),
-            "required": field.is_required(),
-            "default": None if field.is_required() else field.default,
-            "meaning": meanings.get(name, ""),
-        }
-        for name, field in fields.items()
-    ]
+    options = explained(options_model(cls, len(SUPPLIED[spec.kind]), tuple(spec.options)), described(cls))
     return {**_row(spec), "class": f"{cls.__module__}.{cls.__qualname__}", "options": options}
-
-
-def _type(field: Any) -> str:
-    """An annotation as one would write it, and its bounds."""
-    name = _written(field.annotation)
-    bounds = [re.sub(r"^(\w+)\((.*)\)$", r"\2", str(bound)) for bound in field.metadata]
-    return f"{name} ({', '.join(bounds)})" if bounds else name
-
-
-def _written(annotation: Any) -> str:
-    """A type without the constraints inside it and without the modules of its names."""
-    inner = get_args(annotation)
-    if get_origin(annotation) is Annotated:
-        return _written(inner[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return " | ".join(map(_written, inner))
-    if get_origin(annotation) is Literal:
-        return " | ".join(map(repr, inner))
-    if annotation is Ellipsis:
-        return "..."
-    name = "None" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
-    return f"{name}[{', '.join(map(_written, inner))}]" if inner else name
 
 
 def _print_options(one: dict[str, Any]) -> None:

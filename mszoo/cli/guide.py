@@ -19,6 +19,7 @@ _ORDER = (
     "generate",
     "log-prob",
     "train",
+    "recipe",
     "scale",
     "add-a-part",
     "share",

@@ -38,7 +38,7 @@ class Noise(NoiseLevels):
     but (denoised - y) / t is no score.
 
     Attributes:
-        kind: one of the above.
+        kind: whether it is the same in every pixel, filtered, stronger where the image is bright, or both.
     """
 
     kind: Literal["white", "correlated", "signal_dependent", "camera"] = "white"

@@ -28,7 +28,7 @@ class Denoising(Objective):
     """Squared error summed over coefficients, averaged over images. Trains any head, through ``denoise``.
 
     Args:
-        noise: what kind of noise, white unless told otherwise, and of what level; see ``Noise``.
+        noise: what kind of noise, white unless told otherwise, and of what level.
         weight_exponent: e, of a weight sigma^-e on each image's error. 0 is paper A's plain squared error, which the
             highest noise dominates; 1 makes all noise levels count about alike.
         random_intensity: scale each clean image by a uniform factor in [0, 1] first (paper A's low-pass model,

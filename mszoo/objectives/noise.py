@@ -30,9 +30,10 @@ class NoiseLevels(pydantic.BaseModel):
     of the noisy image in dB, with sigma = 10^(-PSNR / 20).
 
     Attributes:
-        distribution: one of the above; ``log_uniform`` if ``psnr`` is given, else ``squared_uniform``.
+        distribution: of the deviation; ``log_uniform`` if ``psnr`` is given, else ``squared_uniform``.
         max_sigma: largest standard deviation, in orthonormal units (paper A's scaled units times 2^(j+1)).
-        min_sigma: smallest; positive for ``log_uniform``, unused by ``squared_uniform``.
+        min_sigma: smallest; positive for ``log_uniform``, unused by ``squared_uniform``. ``psnr: [90, -30]`` gives both
+            deviations, by the PSNR of the noisy image in dB.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -45,7 +45,11 @@ _Zoom = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class NamedConfig(pydantic.BaseModel):
-    """A name and its options: ``{name: adam, lr: 1e-3}``, or the name alone."""
+    """A name and its options: ``{name: adam, lr: 1e-3}``, or the name alone.
+
+    Attributes:
+        name: the component's; all other keys are its options.
+    """
 
     model_config = pydantic.ConfigDict(extra="allow")
 
@@ -63,7 +67,13 @@ class NamedConfig(pydantic.BaseModel):
 
 
 class ScaleConfig(_Strict):
-    """One scale: its network, its head, and what differs from the recipe's objective."""
+    """One scale: its network, its head, and what differs from the recipe's objective.
+
+    Attributes:
+        conditioner: the network.
+        head: what its output is read as.
+        objective: what is otherwise at this scale than under the recipe's ``objective``.
+    """
 
     conditioner: NamedConfig
     head: NamedConfig
@@ -159,7 +169,12 @@ class DatasetConfig(NamedConfig):
 
 
 class DataConfig(_Strict):
-    """Training images (by default crops of the photographs that need no download), and those of evaluations."""
+    """Training images (by default crops of the photographs that need no download), and those of evaluations.
+
+    Attributes:
+        train: what it learns from.
+        test: what it is measured on, never cut; None: nothing is measured.
+    """
 
     train: DatasetConfig = DatasetConfig.model_validate({"name": "photographs", "crop": 64, "flip": True})
     test: DatasetConfig | None = None
@@ -263,7 +278,18 @@ class PublicationConfig(_Strict):
 
 
 class Recipe(_Strict):
-    """A whole recipe: from data to a published model."""
+    """A whole recipe: from data to a published model.
+
+    Attributes:
+        name: of the model, and of its run's folder.
+        description: a line for lists of models.
+        model: what is trained.
+        objective: what each scale is trained with, unless it says otherwise.
+        data: the images.
+        training: the loop.
+        evaluation: what is measured during training.
+        publication: what a model card says besides the measurements.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
     description: str = ""

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mszoo.cli.guide import guides
 from mszoo.errors import RecipeError
 from mszoo.hub import packaged_models
 from mszoo.recipe import Recipe, Source, differences, read_recipe
 from mszoo.shipped import shipped_files
 from mszoo.training import check
+from tests.recipe.keys import page
 
 GOOD = Path(shipped_files("recipes", ".yaml")["smoke-denoiser"]).read_text()
 
@@ -287,6 +289,13 @@ def test_scales_merge_the_objective():
 def test_files_that_are_no_recipe(text, expected):
     with pytest.raises(RecipeError, match=expected):
         check(Source(text, "x"))
+
+
+def test_the_guide_has_every_key():
+    written = guides()["recipe"].read_text(encoding="utf-8")
+    assert written == page(), "write it again: python -m tests.recipe.keys > mszoo/guides/recipe.md"
+    for line in written.splitlines():
+        assert not line.endswith("|  |"), f"what does it mean? {line}"
 
 
 def test_unknown_recipe_is_answered_with_the_closest():
