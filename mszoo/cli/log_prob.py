@@ -144,7 +144,8 @@ def log_prob(
         warnings.warn(f"{len(others)} image(s) have no finite log p: {named}", stacklevel=1)
     if finite and not json:
         mean = [sum(getattr(row, name) for row, _, _ in finite) / len(finite) for name in ("db_per_dim", "nll")]
-        console.print(f"{len(finite)} image(s), mean {mean[0]:.3f} dB/dim, {mean[1]:.4f} bits/dim (8-bit convention)")
+        how = "8-bit convention, in grey" if loaded.channels == 1 else "8-bit convention"
+        console.print(f"{len(finite)} image(s), mean {mean[0]:.3f} dB/dim, {mean[1]:.4f} bits/dim ({how})")
     for c in () if json else loaded.constants.values():
         size = "x".join(map(str, c.size[1:]))
         console.print(f"the constant of {size} images: standard error {c.error:.2g} nats, at noise variance {c.t:g}")

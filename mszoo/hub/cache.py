@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from huggingface_hub import constants, try_to_load_from_cache
-from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub import constants  # the client itself takes a while to import, and listings do without it
 
 from mszoo.checkpoint.folder import CONFIG, WEIGHTS, read_config
 from mszoo.errors import CheckpointError
@@ -21,11 +20,15 @@ __all__ = ["cached_models", "find_cached", "forget", "remember", "repository"]
 
 def repository(repo_id: str) -> Path:
     """The folder of a repository in the cache, whether there or not."""
+    from huggingface_hub.file_download import repo_folder_name
+
     return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type="model")
 
 
 def find_cached(repo_id: str, revision: str | None) -> Path | None:
     """The snapshot of a revision (a branch, tag or commit; None: main), if it holds a whole model."""
+    from huggingface_hub import try_to_load_from_cache
+
     places = [try_to_load_from_cache(repo_id, name, revision=revision) for name in (CONFIG, WEIGHTS)]
     folders = {Path(place).parent for place in places if isinstance(place, str)}
     whole = len(folders) == 1 and all(isinstance(place, str) for place in places)

@@ -47,8 +47,8 @@ def check_density(model: MultiScaleModel) -> list[EnergyHead]:
     for j, head in enumerate(model.scales):
         if not isinstance(head, EnergyHead):
             raise UnsupportedError(
-                f"scale {j} has no density: the head {type(head).__name__} has no energy; use a model trained with an "
-                f"energy head (`mszoo components head`)"
+                f"scale {j} has no density: the head {type(head).__name__} has no energy; use a model of energies, "
+                f"such as photographs-energy, or train one (`mszoo components head`)"
             )
         if j < model.levels and not head.normalized:
             raise UnsupportedError(
