@@ -16,6 +16,7 @@ from mszoo.text import one_line
 __all__ = ["MOST_BYTES", "build", "serve"]
 
 _HOST = "127.0.0.1"
+_COPIES = "GRADIO_TEMP_DIR"
 MOST_BYTES = 50_000_000
 _MOST = 10  # photographs on the page; older ones go
 _HINT = "Drop photographs above, or try it with the astronaut. They stay on this computer, and nothing is kept."
@@ -70,13 +71,17 @@ def build(gr: Any) -> Any:
         choose.__annotations__["event"] = gr.SelectData
         chosen = gallery.select(choose, photos, [photo, message], show_progress="hidden")
         for event in (dropped, taken, chosen):
-            event.then(fill.canvas, photo, editor, show_progress="hidden")
+            # shown on the message: at every progress of any tab, gradio asks what shows any for its value, and the
+            # editor uploads all of its pictures to answer, ten times a second
+            event.then(fill.canvas, photo, editor, show_progress="hidden", show_progress_on=message)
     return page
 
 
 @contextmanager
 def serve(port: int | None = None, browser: bool = False) -> Iterator[str]:
     """Serve the page on 127.0.0.1 for as long as the context lasts; all files that it needed are gone afterwards.
+
+    While a second one lasts in the same process, the first takes no files: gradio knows one folder for them.
 
     Args:
         port: to listen on; None: the first free one from 7860.
@@ -90,8 +95,7 @@ def serve(port: int | None = None, browser: bool = False) -> Iterator[str]:
         MszooError: the port is taken.
     """
     gr = _gradio()
-    with tempfile.TemporaryDirectory(prefix="mszoo-web-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # its copies of what is dropped and shown
+    with tempfile.TemporaryDirectory(prefix="mszoo-web-") as folder, _copies_in(folder):
         page = build(gr).queue(max_size=64, default_concurrency_limit=1)
         try:
             page.launch(
@@ -113,6 +117,20 @@ def serve(port: int | None = None, browser: bool = False) -> Iterator[str]:
             yield page.local_url
         finally:
             page.close(verbose=False)
+
+
+@contextmanager
+def _copies_in(folder: str) -> Iterator[None]:
+    """Where gradio keeps its copies of what is dropped and shown; it asks at each of them, and takes no others."""
+    before = os.environ.get(_COPIES)
+    os.environ[_COPIES] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_COPIES]
+        else:
+            os.environ[_COPIES] = before
 
 
 def _gradio() -> Any:
