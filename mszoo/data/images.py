@@ -23,7 +23,6 @@ from mszoo.pictures.writing import write_picture
 __all__ = [
     "Grey",
     "Header",
-    "contact_sheet",
     "decode",
     "encode",
     "from_array",
@@ -210,11 +209,3 @@ def write_image(image: Tensor, path: Path) -> None:
     """
     blank = Page(np.zeros((1, 1), np.uint8))
     write_picture(path, [blank.with_unit(image.detach().cpu().float().numpy(), Range(0, 255))])
-
-
-def contact_sheet(images: Tensor) -> Tensor:
-    """Images (n, C, H, W) side by side in rows, (C, rows H, columns W)."""
-    columns = next(c for c in range(1, len(images) + 1) if c * c >= len(images))
-    blank = images.new_ones(-len(images) % columns, *images.shape[1:])
-    tiles = torch.cat([images, blank]).unflatten(0, (-1, columns))
-    return tiles.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)

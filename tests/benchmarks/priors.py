@@ -23,8 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import mszoo
-from mszoo.data.images import contact_sheet, write_image
+from mszoo.data.images import write_image
 from mszoo.evaluation import psnr
+from mszoo.evaluation.plots import save_figure, sheet
 from mszoo.experiments.demo import astronaut_face
 from mszoo.inference import Inpainting, Operator, RandomProjections, downsample, fast
 
@@ -41,7 +42,7 @@ def faces(model: mszoo.MultiScaleModel, out: Path | None) -> None:
     for name, images in (("samples", samples), ("white noise", noise), ("smooth blobs", blobs)):
         print(f"faces found by the detector in {sum(map(has_face, images))} of 16 {name}")
     if out is not None:
-        write_image(contact_sheet(samples), out)
+        save_figure(sheet([[(str(4 * i + j), samples[4 * i + j]) for j in range(4)] for i in range(4)], "samples"), out)
 
 
 def has_face(image: Tensor) -> bool:

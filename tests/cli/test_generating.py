@@ -1,6 +1,7 @@
 """The verbs that draw images, on a small untrained model: files, sizes, seeds and refusals."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,8 +26,21 @@ def test_sample(mszoo_command, grey_model, tmp_path):
     names = sorted(p.name for p in (tmp_path / "a").iterdir())
     assert names == ["0.png", "1.png", "2.png", "sheet.png"]
     assert read_image(tmp_path / "a" / "0.png", "0").shape == (1, 16, 24)
-    assert read_image(tmp_path / "a" / "sheet.png", "sheet").shape == (1, 32, 48)
     assert (tmp_path / "a" / "0.png").read_bytes() == (tmp_path / "b" / "0.png").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_the_sheet_of_samples_names_model_and_files(mszoo_command, grey_model, tmp_path, kind):
+    words = ("--model", grey_model, "--count", 3, "--size", 16, "--format", kind, "--figure-size", "4x3", *QUICK)
+    code, _, err = mszoo_command("sample", tmp_path / "a", *words)
+    assert code == 0, err
+    if kind == "png":
+        assert Image.open(tmp_path / "a" / "sheet.png").size == (1200, 900)
+    else:
+        drawn = (tmp_path / "a" / "sheet.svg").read_text()
+        assert all(f"<!-- {text} -->" in drawn for text in ("0.png", "1.png", "2.png"))
+        assert f"drawn from {Path(grey_model).name}" in drawn
+    assert (tmp_path / "a" / "2.png").exists()
 
 
 @pytest.mark.parametrize("shape", [(8, 12), (8, 8, 3)])

@@ -218,9 +218,11 @@ def test_nothing_is_wider_than_a_phone(opened):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_its_files_are_gone_with_it():
+def test_its_files_are_gone_with_it_and_another_page_keeps_its_own():
+    before = os.environ.get("GRADIO_TEMP_DIR")  # of the page that the other tests open, if it is there
     with serve() as address:
         assert address.startswith("http://127.0.0.1:")
         folder = Path(os.environ["GRADIO_TEMP_DIR"])
         assert folder.is_dir()
     assert not folder.exists()
+    assert os.environ.get("GRADIO_TEMP_DIR") == before
