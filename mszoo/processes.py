@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
+from typing import TypeVar
 
 import torch
 
 from mszoo.devices import choose_device
 from mszoo.errors import MszooError
 
-__all__ = ["Processes", "find_processes"]
+__all__ = ["ALONE", "Processes", "find_processes"]
+
+_T = TypeVar("_T")
 
 _PATIENCE = timedelta(days=7)  # that those who are done have with the others
 
@@ -41,6 +48,34 @@ class Processes:
             from accelerate import PartialState
 
             PartialState().wait_for_everyone()
+
+    def share(self, items: Iterable[_T]) -> Iterator[_T]:
+        """This one's of the items, which are the same on every process and are dealt out in turn.
+
+        Example:
+            >>> list(Processes(1, 3, torch.device("cpu")).share("abcdef"))
+            ['b', 'e']
+        """
+        return islice(items, self.rank, None, self.count)
+
+    def gather(self, items: Sequence[_T]) -> list[_T]:
+        """What all have, on each of them: the first one's, and then the others'. All call it together."""
+        if self.count == 1:
+            return list(items)
+        from accelerate.utils import gather_object
+
+        return gather_object(list(items))
+
+    @contextmanager
+    def one_voice(self) -> Iterator[None]:
+        """Within it the warnings are the first one's alone: of what every process does."""
+        with warnings.catch_warnings():
+            if not self.first:
+                warnings.simplefilter("ignore")
+            yield
+
+
+ALONE = Processes(0, 1, torch.device("cpu"))  # who uses it has a model that is on its device already
 
 
 def find_processes(device: str = "auto") -> Processes:

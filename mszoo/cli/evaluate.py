@@ -59,7 +59,8 @@ def evaluate(
 ) -> None:
     """Measure denoising, and log p where a model has one. A checkpoint folder keeps the results in evaluation.json.
 
-    What was measured is written after each model, so that a fault of a later one loses nothing.
+    What was measured is written after each model, so that a fault of a later one loses nothing. All processes of
+    accelerate launch share the images, each is measured once, and the numbers are those of one process.
     """
     if pixel and out is None:
         raise MszooError("--pixel draws a picture: say where with --out FOLDER")
@@ -82,9 +83,12 @@ def evaluate(
     from mszoo.evaluation import evaluate as measure
     from mszoo.experiments import filters
     from mszoo.inference import fast
+    from mszoo.processes import find_processes
 
-    loaded = [fast(mszoo.load(model, device)) for model in models]
-    images = open_images(data, max(model.channels for model in loaded))
+    processes = find_processes(device)
+    loaded = [fast(mszoo.load(model, str(processes.device))) for model in models]
+    with processes.one_voice():
+        images = open_images(data, max(model.channels for model in loaded))
     for model, source in zip(loaded, models, strict=True):  # all that can be known before the first is measured
         check_fits(model, images)
         height, width = (side // model.unit * model.unit for side in images.size(0))
@@ -97,7 +101,7 @@ def evaluate(
     measured: list[dict[str, Any]] = []
     left_out: list[str] = []
     for source, title, model in zip(models, names, loaded, strict=True):
-        with Progress(console=errors, transient=True) as progress:
+        with Progress(console=errors, transient=True, disable=not processes.first) as progress:
             task = progress.add_task(plain(title))
             found = measure(
                 model,
@@ -107,7 +111,10 @@ def evaluate(
                 views=views,
                 name=name_of(data),
                 progress=lambda done, total, task=task: progress.update(task, completed=done, total=total),
+                processes=processes,
             )
+        if not processes.first:  # one of them writes and tells
+            continue
         rows += comparison(f"{title}, {views} views" if views > 1 else title, model, found)
         if Path(source).is_dir():  # what others made is not written into
             keep(found, Path(source))
@@ -123,6 +130,8 @@ def evaluate(
         print_psnr(found.psnr)
         if found.likelihood is not None:
             print_likelihood(found.likelihood)
+    if not processes.first:
+        return
     if json:
         print_json(measured)
     elif out is not None:

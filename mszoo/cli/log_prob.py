@@ -214,7 +214,8 @@ def _score(sources: Sequence[str], model: str, out: Path, resume: bool, overwrit
     opened: list[ImageDataset] = []
     for path in sources:
         try:
-            opened.append(mszoo.create("dataset", "image_folder", loaded.channels, path=path))
+            with processes.one_voice():
+                opened.append(mszoo.create("dataset", "image_folder", loaded.channels, path=path))
         except DataError as error:
             if processes.first:
                 print_error(str(error))

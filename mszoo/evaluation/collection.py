@@ -116,18 +116,15 @@ def log_prob_table(
     if processes.first:
         rows.begin({"weights": weights, "images": len(images), "names": _digest(images)}, resume)
     processes.wait()
-    done, turn = rows.done(len(images)), 0
+    done = rows.done(len(images))
     processes.wait()  # nobody adds rows before all know the same ones
     fits = _Fits(images, model.unit, tell=processes.first)
-    for batch in batches(images, model.unit, numbers=fits):
-        if done[batch].all():
-            continue
-        turn += 1
-        if turn % processes.count == processes.rank:
-            measured = measure(model, images, batch)
-            height, width = (side // model.unit * model.unit for side in images.size(batch[0]))
-            rows.add([(i, height, width, measured[i]) if i in measured else (i, 0, 0, 0.0) for i in batch])
-            progress(rows.count())
+    left = (batch for batch in batches(images, model.unit, numbers=fits) if not done[batch].all())
+    for batch in processes.share(left):
+        measured = measure(model, images, batch)
+        height, width = (side // model.unit * model.unit for side in images.size(batch[0]))
+        rows.add([(i, height, width, measured[i]) if i in measured else (i, 0, 0, 0.0) for i in batch])
+        progress(rows.count())
     processes.wait()
     if not processes.first:
         return 0

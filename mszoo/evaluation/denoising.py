@@ -13,6 +13,7 @@ from mszoo.devices import in_float64
 from mszoo.errors import DataError
 from mszoo.inference import add_noise, denoise_image
 from mszoo.model import MultiScaleModel
+from mszoo.processes import ALONE, Processes
 
 __all__ = ["PsnrRow", "psnr", "psnr_curve", "psnr_of"]
 
@@ -53,8 +54,12 @@ def psnr_curve(
     seed: int = 0,
     views: int = 1,
     advance: Callable[[], object] | None = None,
+    numbers: Sequence[int] | None = None,
+    processes: Processes = ALONE,
 ) -> Iterator[PsnrRow]:
     """Add white noise to each image, denoise it, and average the per-image PSNR.
+
+    Several processes share the images, and have the same rows, to the last bit those of one. They call it together.
 
     Args:
         model: in eval mode; it is given sigma unless it is blind.
@@ -62,7 +67,12 @@ def psnr_curve(
         sigmas: noise levels; a row is given for each as soon as it is measured.
         seed: the noise of image i depends on (seed, i) alone, and is scaled by sigma.
         views: over how many views to average; see :func:`mszoo.inference.denoise_image`.
-        advance: called after each image.
+        advance: called after each image of this process.
+        numbers: which of the images; None: all.
+        processes: which of them this is.
+
+    Raises:
+        DataError: no image can be read.
 
     Example:
         >>> import torch, mszoo
@@ -71,15 +81,16 @@ def psnr_curve(
         [(0.1, True), (0.2, True)]
     """
     for sigma in sigmas:
-        pairs = []
-        for i, image in readable(images):
-            pairs.append(psnr_of(model, image, sigma, seed, i, views))
+        found = []
+        for i, image in readable(images, processes.share(range(len(images)) if numbers is None else numbers)):
+            found.append((i, *psnr_of(model, image, sigma, seed, i, views)))
             if advance is not None:
                 advance()
-        if not pairs:
+        found = sorted(processes.gather(found))
+        if not found:
             raise DataError("there is no image that can be read")
-        noisy, denoised = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
-        yield PsnrRow(sigma, noisy, denoised, len(pairs))
+        _, noisy, denoised = (sum(column) / len(found) for column in zip(*found, strict=True))
+        yield PsnrRow(sigma, noisy, denoised, len(found))
 
 
 def psnr_of(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mszoo.data import ImageDataset, ImageFolder, Photographs
 from mszoo.errors import ImageSizeError
 from mszoo.evaluation.denoising import PsnrRow, psnr_curve
-from mszoo.evaluation.probability import large_enough, probabilities
+from mszoo.evaluation.probability import large_enough, shared_probabilities
 from mszoo.evaluation.results import LONGEST_NAME, Likelihood, Result, likelihood_of
 from mszoo.inference import has_density
 from mszoo.model import MultiScaleModel
+from mszoo.processes import ALONE, Processes
 from mszoo.recipe import SIGMAS
 from mszoo.text import one_line
 
@@ -30,7 +31,7 @@ class Evaluation:
     Attributes:
         psnr: of its estimates, for each noise level.
         likelihood: mean log p; None for a model without a density, or images that it cannot split.
-        seconds: wall-clock time for an image at each noise level, the mean.
+        seconds: wall-clock time of one process for an image at each noise level, the mean.
     """
 
     psnr: Result
@@ -52,10 +53,12 @@ def evaluate(
     views: int = 1,
     name: str | None = None,
     progress: Progress | None = None,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Measure a model: PSNR of its estimates at several noise levels and, where it has a density, log p.
 
-    The model is used as it is: give ``mszoo.inference.fast(model)`` to have it quicker.
+    The model is used as it is: give ``mszoo.inference.fast(model)`` to have it quicker. Several processes that call it
+    together share the images, and each has the whole result, to the last bit that of one.
 
     Args:
         model: in eval mode.
@@ -65,7 +68,9 @@ def evaluate(
         seed: the noise of image i depends on (seed, i) alone, and is scaled by sigma.
         views: over how many views of each image to average; see :func:`mszoo.inference.denoise_image`.
         name: what to call the data in results; None: the path's last part without its suffix, or the data set's name.
-        progress: called with the images measured so far, and with how many there will be.
+        progress: called with the images measured so far, and with how many there will be; of several processes, each
+            takes the others to be as far as itself.
+        processes: which of them this is; the model is on its device.
 
     Raises:
         DataError: there are no images.
@@ -82,22 +87,24 @@ def evaluate(
     images = data if isinstance(data, ImageDataset) else open_images(data, model.channels)
     check_fits(model, images)
     called = one_line(name_of(data) if name is None else name)[:LONGEST_NAME]
-    dense = has_density(model) and images.channels == model.channels and _any_fits(model, images)
+    with processes.one_voice():
+        dense = has_density(model) and images.channels == model.channels and _any_fits(model, images)
     total, done = len(images) * (len(sigmas) + dense), iter(range(1, len(images) * (len(sigmas) + 1) + 1))
 
     def advance() -> None:
         if progress is not None:
-            progress(next(done), total)
+            progress(min(next(done) * processes.count, total), total)
 
     rows: list[PsnrRow] = []
     seconds: list[float] = []
     began = time.perf_counter()
-    for row in psnr_curve(model, images, sigmas, seed, views, advance):
+    for row in psnr_curve(model, images, sigmas, seed, views, advance, processes=processes):
         rows.append(row)
         now = time.perf_counter()
-        seconds.append((now - began) / row.images)
+        seconds.append((now - began) * processes.count / row.images)
         began = now
-    likelihood = likelihood_of(called, _counted(probabilities(model, images), advance)) if dense else None
+    measured = shared_probabilities(model, images, processes, advance=advance) if dense else None
+    likelihood = None if measured is None else likelihood_of(called, measured)
     return Evaluation(Result(called, seed, rows, views), likelihood, seconds)
 
 
@@ -156,9 +163,3 @@ def _any_fits(model: MultiScaleModel, images: ImageDataset) -> bool:
             reason = str(error)
     warnings.warn(f"log p is not measured: {reason}", stacklevel=3)
     return False
-
-
-def _counted(rows: Iterator, advance: Callable[[], None]) -> Iterator:
-    for row in rows:
-        advance()
-        yield row

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from mszoo.data import ImageDataset, readable
 from mszoo.errors import DataError, ImageSizeError
 from mszoo.inference import log_prob, normalize
 from mszoo.model import MultiScaleModel
+from mszoo.processes import ALONE, Processes
 
 __all__ = [
     "PIXELS_AT_ONCE",
@@ -24,6 +26,7 @@ __all__ = [
     "measure",
     "probabilities",
     "row_of",
+    "shared_probabilities",
 ]
 
 PIXELS_AT_ONCE = 2**18
@@ -87,10 +90,46 @@ def probabilities(
         labels = {i: images.label(i) for i in batch}
         if all(label in rows for label in labels.values()):
             yield from (rows[label] for label in labels.values())
-            continue
-        height, width = (side // model.unit * model.unit for side in images.size(batch[0]))
-        for i, nats in measure(model, images, batch).items():
-            yield row_of(labels[i], (images.channels, height, width), nats)
+        else:
+            yield from _rows_of(model, images, batch)
+
+
+def shared_probabilities(
+    model: MultiScaleModel,
+    images: ImageDataset,
+    processes: Processes = ALONE,
+    numbers: Sequence[int] | None = None,
+    advance: Callable[[], object] = lambda: None,
+) -> list[ProbabilityRow]:
+    """As :func:`probabilities`, by several processes that call it together: the same rows, in their order, on each.
+
+    Batches are those of one process, and so the numbers are the same to the last bit.
+
+    Args:
+        model: with an energy head at every scale, in eval mode, on this process's device.
+        images: of the model's number of channels, the same on every process.
+        processes: which of them this is.
+        numbers: which of the images; None: all.
+        advance: called after each image of this process.
+
+    Raises:
+        UnsupportedError: the model has no density.
+        ImageSizeError: all images are smaller than the model can take.
+    """
+    with processes.one_voice():
+        fits = large_enough(images, model.unit, numbers)
+    found: list[tuple[int, ProbabilityRow]] = []
+    for turn, batch in processes.share(enumerate(batches(images, model.unit, numbers=fits))):
+        for row in _rows_of(model, images, batch):
+            found.append((turn, row))
+            advance()
+    return [row for _, row in sorted(processes.gather(found), key=itemgetter(0))]
+
+
+def _rows_of(model: MultiScaleModel, images: ImageDataset, batch: Sequence[int]) -> Iterator[ProbabilityRow]:
+    height, width = (side // model.unit * model.unit for side in images.size(batch[0]))
+    for i, nats in measure(model, images, batch).items():
+        yield row_of(images.label(i), (images.channels, height, width), nats)
 
 
 def row_of(label: str, size: tuple[int, int, int], nats: float) -> ProbabilityRow:
@@ -144,15 +183,20 @@ def batches(
     yield from waiting.values()
 
 
-def large_enough(images: ImageDataset, unit: int) -> list[int]:
+def large_enough(images: ImageDataset, unit: int, numbers: Sequence[int] | None = None) -> list[int]:
     """The numbers of the images with no side below ``unit``; each of the others is named in a warning.
+
+    Args:
+        images: of any sizes.
+        unit: the least side.
+        numbers: which of them; None: all.
 
     Raises:
         ImageSizeError: there are only others.
     """
     fits: list[int] = []
     others: list[str] = []
-    for i in range(len(images)):
+    for i in range(len(images)) if numbers is None else numbers:
         try:
             height, width = images.size(i)
         except DataError as error:

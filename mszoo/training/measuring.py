@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import torch
-from accelerate.utils import gather_object
 from torch import Tensor
 
 from mszoo.data import readable
-from mszoo.errors import DataError
-from mszoo.evaluation import psnr_of
+from mszoo.evaluation import psnr_curve
 from mszoo.inference import add_noise, denoise_image
 from mszoo.model import MultiScaleModel
+from mszoo.processes import Processes
 from mszoo.training.batches import choose
 from mszoo.training.log import Log
 from mszoo.training.start import Run
@@ -37,17 +36,13 @@ def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> dict[float,
     assert test is not None
     psnr: dict[float, float] = {}
     chosen = choose(range(len(test)), config)
-    for sigma in run.recipe.evaluation.sigmas:
-        share = chosen[accelerator.process_index :: accelerator.num_processes]
-        found = gather_object([psnr_of(model, image, sigma, 0, i) for i, image in readable(test, share)])
-        if not found:
-            raise DataError("no image of data.test can be read")
-        noisy, denoised = (sum(column) / len(found) for column in zip(*found, strict=True))
-        psnr[sigma] = denoised
-        named = f"sigma {sigma:.3g}"
-        log.tracker.numbers({f"psnr/{named}": denoised, f"psnr of the noisy image/{named}": noisy}, at)
-        log.write("evaluation", at, sigma=sigma, noisy=noisy, psnr=denoised, images=len(found))
-        log.say(f"{run.recipe.name}: step {at}, sigma {sigma:.3g}: {noisy:.2f} -> {denoised:.2f} dB")
+    processes = Processes(accelerator.process_index, accelerator.num_processes, accelerator.device)
+    for row in psnr_curve(model, test, run.recipe.evaluation.sigmas, numbers=chosen, processes=processes):
+        psnr[row.sigma] = row.denoised
+        named = f"sigma {row.sigma:.3g}"
+        log.tracker.numbers({f"psnr/{named}": row.denoised, f"psnr of the noisy image/{named}": row.noisy}, at)
+        log.write("evaluation", at, sigma=row.sigma, noisy=row.noisy, psnr=row.denoised, images=row.images)
+        log.say(f"{run.recipe.name}: step {at}, {named}: {row.noisy:.2f} -> {row.denoised:.2f} dB")
     if run.recipe.training.tracker is not None and accelerator.is_main_process:
         log.tracker.pictures(_pictures(run, model, chosen), at)
     return psnr
