@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
-from accelerate.utils import GradientAccumulationPlugin, ProjectConfiguration
+from accelerate.utils import GradientAccumulationPlugin, ProjectConfiguration, parse_flag_from_env
 from timm.scheduler.scheduler import Scheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
@@ -38,6 +38,13 @@ from mszoo.training.step import Step
 from mszoo.training.tracking import FOLDER
 
 __all__ = ["Run", "find_start", "make_accelerator", "open_data", "prepare", "rehearse"]
+
+# By the variable with which Accelerate's launcher asks for it: what divides the weights among the processes.
+_SHARDED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+}
 
 
 @dataclass(frozen=True)
@@ -162,6 +169,7 @@ def make_accelerator(recipe: Recipe, out: Path | None = None) -> Accelerator:
         recipe: its precision and accumulation, and its tracker.
         out: the run's folder; None: there is no tracker.
     """
+    _check_whole()
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[recipe.training.precision]
     try:
         # as a plugin, the recipe's number is not overridden by the launcher's environment
@@ -183,6 +191,22 @@ def make_accelerator(recipe: Recipe, out: Path | None = None) -> Accelerator:
             f"ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {expected} -m mszoo train ..."
         )
     return accelerator
+
+
+def _check_whole() -> None:
+    """Raise :class:`TrainingError` if the launcher asks for weights that are divided among the processes.
+
+    On a CPU Accelerate would not do so, and not say so.
+    """
+    for variable, name in _SHARDED.items():
+        if parse_flag_from_env(variable):
+            raise TrainingError(
+                f"{name} divides the weights among the processes, and training needs them whole on each: the moving "
+                f"average, evaluations and checkpoints are of the model itself, and the loss of an energy holds "
+                f"derivatives, whose second backward pass PyTorch does not support with divided weights. It would save "
+                f"little: memory goes to activations, which are not divided. Start with accelerate launch --multi_gpu, "
+                f"and save memory with training.accumulate, or training.precision=bf16"
+            )
 
 
 def open_data(

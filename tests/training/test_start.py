@@ -57,6 +57,16 @@ def test_a_run_goes_on_only_as_it_began(tmp_path):
     run(out, "training.steps=3", "training.batch_size=2", resume=True)
 
 
+@pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
+def test_what_divides_the_weights_is_refused(tmp_path, monkeypatch, way):
+    monkeypatch.setenv(f"ACCELERATE_USE_{way}", "false")
+    run(tmp_path / "run")
+    monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")
+    with pytest.raises(TrainingError, match=r"divides the weights among the processes.*--multi_gpu"):
+        run(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_new_weights_take_old_measurements_away(tmp_path):
     out = run(tmp_path / "run")
     (out / "evaluation.json").write_text("{}")
