@@ -5,15 +5,29 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from mszoo.errors import DataError
 from mszoo.registry import Part
 
-__all__ = ["LOOKED_AT", "ImageDataset", "readable", "spread"]
+__all__ = ["LOOKED_AT", "Blocks", "ImageDataset", "readable", "spread"]
 
 LOOKED_AT = 10_000  # images: of smaller sets each is looked at before any is used, of larger ones some
+
+
+class Blocks(NamedTuple):
+    """Which images are had together, as those of one shard are.
+
+    Attributes:
+        ends: the number after the last image of each block, (blocks,) ascending.
+        together: how many blocks training shuffles among each other.
+    """
+
+    ends: np.ndarray
+    together: int
 
 
 class ImageDataset(ABC):
@@ -63,6 +77,11 @@ class ImageDataset(ABC):
         """
         height, width = self[i].shape[-2:]
         return height, width
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """Of a set that is fetched block by block; None: its images are had in any order as fast."""
+        return None
 
     def label(self, i: int) -> str:
         """What to call image i in messages and tables."""

@@ -37,7 +37,12 @@ class EncodedImages(ImageDataset):
 
     @abstractmethod
     def content(self, i: int) -> bytes:
-        """The bytes of file i. Raises :class:`DataError` if they cannot be read."""
+        """The bytes of file i.
+
+        Raises:
+            DataError: they cannot be read; see :meth:`ImageDataset.__getitem__`.
+            MszooError: who has them does not answer. No other image is taken instead: the order would not be the same.
+        """
 
     def __len__(self) -> int:
         return self._count

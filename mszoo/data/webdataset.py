@@ -4,86 +4,143 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import http.client
+import json
 import os
 import re
 import tarfile
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-import platformdirs
-from filelock import FileLock
+from pydantic import PositiveInt
 
+from mszoo.data.base import Blocks
 from mszoo.data.encoded import EncodedImages
+from mszoo.data.fetching import download, is_url
 from mszoo.data.images import Grey
+from mszoo.data.kept import Kept, cache_folder
 from mszoo.data.packed import Packed
-from mszoo.errors import DataError
-from mszoo.files import replace_file
+from mszoo.errors import DataError, MszooError
 from mszoo.pictures.listing import SUFFIXES, hidden, in_order
 
 __all__ = ["WebDataset"]
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_SHARDS = 10**6
-_PIECE = 2**20  # bytes that are fetched at once
-_PATIENCE = 60.0  # seconds without an answer
 
 
 class WebDataset(EncodedImages):
     """The image files in tar files, in their order there. The list of what lies where is made at the start.
 
-    Shards of a URL are fetched at the start, those that are not there yet, and kept. Other members than image files,
-    such as captions, are passed over.
+    Shards of a URL are fetched for it, and kept on the disk, or with ``streaming`` only those that were used last; the
+    list is kept too, and a later start fetches nothing. Other members than image files, such as captions, are passed
+    over.
 
     Args:
         channels: 1 or 3; images are converted.
         path: a tar file, a glob, or a pattern of paths or URLs: ``https://host/shards/{000..146}.tar``.
         cache: folder for shards of URLs; None: the user's, of mszoo.
+        streaming: fetch shards of URLs when their turn comes. Training then shuffles the shards, and the images of half
+            of those that are kept among each other.
+        keep: when streaming, how many shards stay on the disk.
         grey: how colour becomes grey: ``luma`` (Pillow's weights) or ``mean`` (of red, green and blue: paper A's).
 
     Raises:
         DataError: no such shard, one that is no plain (uncompressed) tar file, or none that holds an image.
     """
 
-    def __init__(self, channels: int, *, path: str, cache: str | None = None, grey: Grey = "luma") -> None:
-        folder = (
-            Path(cache).expanduser() if cache else platformdirs.user_cache_path("mszoo", appauthor=False) / "shards"
-        )
-        names, places, shards = [], [], []
-        for number, shard in enumerate(_shards(path)):
-            shards.append(str(_fetch(shard, folder) if _is_url(shard) else Path(shard)))
-            for name, start, length in _members(Path(shards[-1]), shard):
-                names.append(f"{shard}/{name}")
-                places.append((number, start, length))
+    def __init__(
+        self,
+        channels: int,
+        *,
+        path: str,
+        cache: str | None = None,
+        streaming: bool = False,
+        keep: PositiveInt = 16,
+        grey: Grey = "luma",
+    ) -> None:
+        self._shards, self._streaming, self._keep = _shards(path), streaming, keep
+        if streaming and not is_url(self._shards[0]):
+            raise DataError(f"{path}: its shards are on the disk already; streaming is for those of a URL")
+        folder = cache_folder(cache)
+        self._lists = Kept(folder / "lists")
+        self._kept = Kept(folder / f"streamed-{_digest(path)}", keep) if streaming else Kept(folder)
+        names, places, ends, lengths = [], [], [], []
+        try:
+            for number, shard in enumerate(self._shards):
+                length, members = self._list(number)
+                for name, start, size in members:
+                    names.append(f"{shard}/{name}")
+                    places.append((number, start, size))
+                ends.append(len(places))
+                lengths.append(length)
+        except MszooError as error:
+            raise DataError(str(error)) from None
         if not places:
-            raise DataError(f"{path}: no image files in {len(shards)} shard(s) ({', '.join(sorted(SUFFIXES))})")
+            raise DataError(f"{path}: no image files in {len(self._shards)} shard(s) ({', '.join(sorted(SUFFIXES))})")
         super().__init__(channels, len(places), grey)
-        self._names, self._shards, self._places = Packed(names), shards, np.array(places, np.int64)
+        self._names, self._places = Packed(names), np.array(places, np.int64)
+        self._ends, self._lengths = np.array(ends), lengths
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """The shards, when streaming."""
+        return Blocks(self._ends, max(1, self._keep // 2)) if self._streaming else None
 
     def content(self, i: int) -> bytes:
         """See :meth:`EncodedImages.content`."""
-        shard, start, length = map(int, self._places[i])
+        shard, start, size = map(int, self._places[i])
         try:
-            with open(self._shards[shard], "rb") as file:
+            with self._open(shard) as file:
+                length = os.fstat(file.fileno()).st_size
                 file.seek(start)
-                content = file.read(length)
+                content = file.read(size)
         except OSError as error:
             raise DataError(f"{self.label(i)} cannot be read: {error}") from None
-        if len(content) < length:
-            raise DataError(f"{self.label(i)} cannot be read: its shard is cut off")
+        if length != self._lengths[shard]:
+            raise DataError(
+                f"{self.label(i)} cannot be read: its shard has {length:,} bytes, and had {self._lengths[shard]:,}"
+            )
         return content
 
     def label(self, i: int) -> str:
         """The shard, and the name there."""
         return self._names[i]
 
+    def _open(self, number: int) -> IO[bytes]:
+        shard = self._shards[number]
+        if not is_url(shard):
+            return open(shard, "rb")
+        return self._kept.open(f"{_digest(shard)}.tar", lambda part: download(shard, part))
+
+    def _list(self, number: int) -> tuple[int, list[tuple[str, int, int]]]:
+        """How many bytes a shard has, and the names of its images, where each begins and how long it is."""
+        shard = self._shards[number]
+
+        def read() -> tuple[int, list[tuple[str, int, int]]]:
+            try:
+                with self._open(number) as file:
+                    return os.fstat(file.fileno()).st_size, list(_members(file))
+            except (tarfile.TarError, OSError, EOFError) as error:
+                raise DataError(f"{shard} is no plain tar file: {error}; unpack a compressed one") from None
+
+        if not is_url(shard):
+            return read()
+        name = f"{_digest(shard)}.json"
+        with self._lists.open(name, lambda part: part.write_text(json.dumps(read()), encoding="utf-8")) as file:
+            length, members = json.load(file)
+        return length, members
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
 
 def _shards(path: str) -> list[str]:
     """What a pattern stands for, in order."""
     written = _expand(path)
-    if all(map(_is_url, written)):
+    if all(map(is_url, written)):
         return written
     written = [str(Path(one).expanduser()) for one in written]
     found = [name for one in written for name in ([one] if Path(one).is_file() else in_order(glob.glob(one)))]
@@ -105,39 +162,8 @@ def _expand(pattern: str) -> list[str]:
     return [one for n in numbers for one in _expand(pattern[: match.start()] + n + pattern[match.end() :])]
 
 
-def _is_url(name: str) -> bool:
-    return name.startswith(("http://", "https://"))
-
-
-def _fetch(url: str, folder: Path) -> Path:
-    """A shard's file, fetched unless it is there: whole, by one process, while the others wait."""
-    place = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.tar"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{place}.lock"):
-        if not place.exists():
-            try:
-                with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:
-                    replace_file(place, lambda part: _save(answer, part))
-            except (OSError, ValueError, http.client.HTTPException) as error:
-                raise DataError(f"{url} cannot be fetched: {error}") from None
-    return place
-
-
-def _save(answer: http.client.HTTPResponse, part: Path) -> None:
-    expected, seen = answer.headers.get("Content-Length"), 0
-    with open(part, "wb") as file:
-        while piece := answer.read(_PIECE):
-            seen += file.write(piece)
-    if expected is not None and seen != int(expected):
-        raise OSError(f"it ended after {seen:,} of {int(expected):,} bytes")
-
-
-def _members(path: Path, name: str) -> Iterator[tuple[str, int, int]]:
-    """Names of a shard's images, and where each begins and how long it is."""
-    try:
-        with tarfile.open(path, "r:") as shard:
-            for member in shard:
-                if member.isreg() and os.path.splitext(member.name)[1].lower() in SUFFIXES and not hidden(member.name):
-                    yield member.name, member.offset_data, member.size
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataError(f"{name} is no plain tar file: {error}; unpack a compressed one") from None
+def _members(file: IO[bytes]) -> Iterator[tuple[str, int, int]]:
+    with tarfile.open(fileobj=file, mode="r:") as shard:
+        for member in shard:
+            if member.isreg() and os.path.splitext(member.name)[1].lower() in SUFFIXES and not hidden(member.name):
+                yield member.name, member.offset_data, member.size

@@ -70,6 +70,16 @@ def has_labels(subject: Subject) -> None:
     require(len(set(labels)) == len(labels), f"two images have one label: {labels}", f"{_WHERE}.label")
 
 
+def has_blocks_that_cover_it(subject: Subject) -> None:
+    """blocks, where there are any, end one after the other, the last one where the data set ends."""
+    images: ImageDataset = subject.make(1)
+    if images.blocks is not None:
+        ends, together = [0, *map(int, images.blocks.ends)], images.blocks.together
+        require(ends == sorted(ends), f"its blocks end at {ends[1:9]}, not in order", f"{_WHERE}.blocks")
+        require(ends[-1] == len(images), f"its blocks end at {ends[-1]}, it at {len(images)}", f"{_WHERE}.blocks")
+        require(together >= 1, f"{together} blocks are to be shuffled among each other", f"{_WHERE}.blocks")
+
+
 def travels_to_workers(subject: Subject) -> None:
     """It can be pickled, after use too, and gives the same images: training reads it in worker processes."""
     images = subject.make(1)
@@ -87,5 +97,6 @@ CHECKS: tuple[Check, ...] = (
     ends,
     knows_sizes,
     has_labels,
+    has_blocks_that_cover_it,
     travels_to_workers,
 )

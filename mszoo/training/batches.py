@@ -3,6 +3,9 @@
 The training set is an endless stream: one shuffled pass after another. Step k takes the samples k B ... (k + 1) B - 1
 of it, whatever the number of processes, and a resumed run starts at its step without reading what came before. An image
 that cannot be used when its turn comes is replaced by one that is drawn by (seed, step, its place in the stream).
+
+A set that is fetched block by block is shuffled so that a pass goes through its blocks, in a random order, some at a
+time: the images of these among each other.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mszoo.data import LOOKED_AT, ImageDataset, spread
+from mszoo.data import LOOKED_AT, Blocks, ImageDataset, spread
 from mszoo.errors import DataError, TrainingError
 from mszoo.randomness import Draw, keyed_generator
 from mszoo.recipe import DatasetConfig, TrainingConfig
@@ -162,22 +165,22 @@ class _Cuts(Dataset[_Sample]):
     def sizes(self) -> list[tuple[int, int]]:
         if self._crop is not None:
             return [(self._crop, self._crop)]
-        numbers = [int(self._used[k]) for k in _looked_at(len(self._used))]
+        numbers = _looked_at(self._used, self._dataset.blocks)
         return list(dict.fromkeys(size for size in map(self._size, numbers) if isinstance(size, tuple)))
 
     def _large_enough(self) -> Sequence[int]:
         """The images that a crop fits into; the others are named once. Of a large set, all, and some are looked at."""
-        count = len(self._dataset)
+        count, blocks = len(self._dataset), self._dataset.blocks
         if self._crop is None:
             return range(count)
         fits, small, broken = [], [], []
-        for i in _looked_at(count):
+        for i in _looked_at(np.arange(count), blocks):
             size = self._size(i)
             group = broken if isinstance(size, str) else fits if min(size) >= self._least else small
             group.append(i)
         if not fits:
             raise DataError(f"no training image is as large as data.train.crop: {self._crop}; use a smaller crop")
-        if count > LOOKED_AT:  # the others are found when their turn comes
+        if count > LOOKED_AT or blocks is not None:  # the others are found when their turn comes
             return range(count)
         if small:
             shown = ", ".join(map(self._dataset.label, small[:5])) + (", ..." if len(small) > 5 else "")
@@ -194,7 +197,13 @@ class _Cuts(Dataset[_Sample]):
             return str(error)
 
     def _shuffled(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self._used), generator=keyed_generator(self._seed, epoch, _ORDER))
+        generator, blocks = keyed_generator(self._seed, epoch, _ORDER), self._dataset.blocks
+        order = torch.randperm(len(self._used), generator=generator)
+        if blocks is None:
+            return order
+        turns = torch.randperm(len(blocks.ends), generator=generator).numpy() // blocks.together
+        block = np.searchsorted(blocks.ends, self._used[order.numpy()], side="right")
+        return order[torch.from_numpy(np.argsort(turns[block], kind="stable"))]
 
     def __getitem__(self, key: tuple[int, int]) -> _Sample:
         step, index = key
@@ -260,6 +269,10 @@ def _stack(samples: list[_Sample]) -> tuple[Tensor, int, list[int], list[str]]:
     return torch.stack(images), steps[0], list(indices), [fault for several in faults for fault in several]
 
 
-def _looked_at(count: int) -> list[int]:
-    """Which of so many images are looked at before any is used: all, or some of many."""
-    return spread(count, count if count <= LOOKED_AT else _SOME)
+def _looked_at(numbers: np.ndarray, blocks: Blocks | None) -> list[int]:
+    """Which of the images are looked at before any is used: all, or some of many; or else those of the first block."""
+    if blocks is not None:
+        first = np.searchsorted(blocks.ends, numbers[0], side="right")
+        numbers = numbers[: np.searchsorted(numbers, blocks.ends[first])]
+    count = len(numbers)
+    return [int(numbers[k]) for k in spread(count, count if count <= LOOKED_AT else _SOME)]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import http.server
 import io
+import re
 import tarfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,7 +20,8 @@ from PIL import Image
 
 import mszoo
 import mszoo.testing
-from mszoo.errors import DataError
+from mszoo.data import ImageDataset
+from mszoo.errors import DataError, MszooError
 from mszoo.recipe import DatasetConfig, TrainingConfig
 from mszoo.training.batches import Batches
 
@@ -45,19 +48,49 @@ def shards(tmp_path: Path) -> Path:
     return folder
 
 
+class Server(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, parts of files too; notes what it is asked for, and is out of breath when told so."""
+
+    asked: ClassVar[list[str]] = []
+    busy: ClassVar[list[int]] = []  # answers that it gives first
+    parts: ClassVar[bool] = True
+
+    def log_message(self, format: str, *given: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if self.busy:
+            self.send_error(self.busy.pop())
+            return
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if wanted is None or not self.parts:
+            super().do_GET()
+            return
+        content = Path(self.translate_path(self.path)).read_bytes()
+        first, last = int(wanted[1]), min(int(wanted[2]) + 1, len(content))
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last - 1}/{len(content)}")
+        self.send_header("Content-Length", str(last - first))
+        self.end_headers()
+        self.wfile.write(content[first:last])
+
+
 @pytest.fixture
-def served(shards: Path) -> Iterator[tuple[str, list[str]]]:
+def server(tmp_path: Path) -> Iterator[tuple[str, type[Server]]]:
+    """The address of the test's folder, and who answers there."""
+    answers = type("Answers", (Server,), {"asked": [], "busy": [], "parts": True})
+    handler = functools.partial(answers, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}", answers
+        running.shutdown()
+
+
+@pytest.fixture
+def served(shards: Path, server: tuple[str, type[Server]]) -> tuple[str, list[str]]:
     """The shards' address, and what was asked for there."""
-    asked: list[str] = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *given: object) -> None:
-            asked.append(self.path)
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(shards))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
+    return f"{server[0]}/shards", server[1].asked
 
 
 @pytest.fixture
@@ -66,8 +99,23 @@ def parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     rows = {"image": [{"bytes": picture(i), "path": None} for i in range(5)], "caption": list("abcde")}
     features = datasets.Features({"image": datasets.Image(), "caption": datasets.Value("string")})
-    datasets.Dataset.from_dict(rows, features).to_parquet(tmp_path / "rows.parquet")
+    datasets.Dataset.from_dict(rows, features).to_parquet(tmp_path / "rows.parquet", batch_size=2)  # of a row group
     return str(tmp_path / "rows.parquet")
+
+
+@pytest.fixture
+def streamed(
+    request: pytest.FixtureRequest, server: tuple[str, type[Server]], tmp_path: Path
+) -> tuple[str, dict[str, Any]]:
+    """A data set of a server, and the options with which it is streamed."""
+    options = {"streaming": True, "keep": 2, "cache": str(tmp_path / "fetched")}
+    request.getfixturevalue("shards" if request.param == "webdataset" else "parquet")
+    if request.param == "webdataset":
+        return "webdataset", {"path": f"{server[0]}/shards/{{00..01}}.tar", **options}
+    return "hub_dataset", {"path": "parquet", "files": f"{server[0]}/rows.parquet", **options}
+
+
+STREAMED = pytest.mark.parametrize("streamed", ["webdataset", "hub_dataset"], indirect=True)
 
 
 def test_the_contract(shards: Path, served: tuple[str, list[str]], parquet: str, tmp_path: Path) -> None:
@@ -88,28 +136,144 @@ def test_shards_hold_what_was_put_into_them(shards: Path, served: tuple[str, lis
         assert far.size(i) == (20, 24 + i)
     with pytest.raises(DataError, match=r"01\.tar/7\.png cannot be read"):
         local[7]
-    assert asked == ["/00.tar", "/01.tar"]
+    assert asked == ["/shards/00.tar", "/shards/01.tar"]
     mszoo.create("dataset", "webdataset", 3, path=f"{address}/{{00..01}}.tar", cache=str(tmp_path / "fetched"))
-    assert asked == ["/00.tar", "/01.tar"]  # they are there
+    assert asked == ["/shards/00.tar", "/shards/01.tar"]  # they are there
+
+
+def steps(
+    images: ImageDataset, start: int = 0, workers: int = 0, share: tuple[int, int] = (0, 1)
+) -> list[torch.Tensor]:
+    """The batches of a run's steps, up to the sixth."""
+    training = TrainingConfig(steps=6, batch_size=4, workers=workers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        drawn = Batches(images, DatasetConfig(name="any", crop=16), training, *share)
+        return [x for x, _ in drawn.steps(start, 6)]
+
+
+def check_order(make: Callable[[], ImageDataset]) -> None:
+    """The same batches for any number of processes and workers, and from a step in the middle on."""
+    whole = steps(make())
+    assert all(map(torch.equal, steps(make(), start=3), whole[3:]))
+    assert all(map(torch.equal, steps(make(), workers=2), whole))
+    parts = [steps(make(), share=(rank, 2)) for rank in range(2)]
+    assert all(torch.equal(torch.cat(both), x) for *both, x in zip(*parts, whole, strict=True))
 
 
 @pytest.mark.parametrize("name", ["webdataset", "hub_dataset"])
 def test_the_order_is_the_same_for_any_number_of_processes_and_workers(name: str, shards: Path, parquet: str) -> None:
     options = {"path": str(shards / "*.tar")} if name == "webdataset" else {"path": "parquet", "files": parquet}
-    images = mszoo.create("dataset", name, 1, **options)
+    check_order(lambda: mszoo.create("dataset", name, 1, **options))
 
-    def steps(start: int = 0, workers: int = 0, share: tuple[int, int] = (0, 1)) -> list[torch.Tensor]:
-        training = TrainingConfig(steps=6, batch_size=4, workers=workers)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            drawn = Batches(images, DatasetConfig(name=name, crop=16), training, *share)
-            return [x for x, _ in drawn.steps(start, 6)]
 
-    whole = steps()
-    assert all(map(torch.equal, steps(3), whole[3:]))
-    assert all(map(torch.equal, steps(workers=2), whole))
-    parts = [steps(share=(rank, 2)) for rank in range(2)]
-    assert all(torch.equal(torch.cat(both), x) for *both, x in zip(*parts, whole, strict=True))
+@STREAMED
+def test_streams_keep_the_contract(streamed: tuple[str, dict[str, Any]]) -> None:
+    name, options = streamed
+    mszoo.testing.check_dataset(name, **options)
+    check_order(lambda: mszoo.create("dataset", name, 1, **options))
+
+
+@STREAMED
+def test_a_stream_has_the_images_of_the_whole(streamed: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
+    name, options = streamed
+    whole = {"cache": str(tmp_path / "whole"), "streaming": False}
+    whole |= {} if name == "webdataset" else {"files": str(tmp_path / "rows.parquet")}
+    stream, known = (mszoo.create("dataset", name, 3, **given) for given in (options, options | whole))
+    assert len(stream) == len(known)
+    for i in range(7 if name == "webdataset" else 5):
+        assert torch.equal(stream[i], known[i])
+        assert (stream.size(i), stream.label(i)) == (known.size(i), known.label(i))
+    if name == "webdataset":
+        with pytest.raises(DataError, match=r"01\.tar/7\.png cannot be read"):
+            stream[7]
+
+
+def test_rows_on_the_disk_are_streamed_as_those_of_a_server(parquet: str, tmp_path: Path) -> None:
+    options = {"path": "parquet", "files": parquet, "streaming": True, "cache": str(tmp_path / "fetched")}
+    images = mszoo.create("dataset", "hub_dataset", 3, **options, keep=1)
+    assert images.blocks.ends.tolist() == [2, 4, 5]
+    assert [images.size(i) for i in range(5)] == [(20, 24 + i) for i in range(5)]
+    assert len(list((tmp_path / "fetched").glob("groups-*/[0-9]"))) == 1
+
+
+def test_a_pass_goes_through_the_blocks_in_turn(shards: Path, server: tuple[str, type[Server]], tmp_path: Path) -> None:
+    for number in range(2, 6):
+        (shards / f"{number:02d}.tar").write_bytes((shards / "00.tar").read_bytes())
+    options = {"path": f"{server[0]}/shards/{{00..05}}.tar", "cache": str(tmp_path / "fetched"), "streaming": True}
+    images = mszoo.create("dataset", "webdataset", 1, **options, keep=4)
+    passes = [Batches(images, DatasetConfig(name="any", crop=16), TrainingConfig())._cuts._order(k) for k in range(20)]
+    for order in passes:
+        assert sorted(order.tolist()) == list(range(24))
+        turns = [{int(i) // 4 for i in order[k : k + 8]} for k in (0, 8, 16)]
+        assert [len(shards) for shards in turns] == [2, 2, 2]
+    assert len({tuple(order.tolist()) for order in passes}) == 20
+    assert len({int(order[0]) // 4 for order in passes}) > 2
+    assert any({int(i) // 4 for i in order[:4]} == {int(i) // 4 for i in order[4:8]} for order in passes)
+
+
+def test_a_stream_fetches_what_it_needs_and_keeps_little(
+    shards: Path, server: tuple[str, type[Server]], tmp_path: Path
+) -> None:
+    address, answers = server
+    for number in range(2, 6):
+        (shards / f"{number:02d}.tar").write_bytes((shards / "00.tar").read_bytes())
+    options = {"path": f"{address}/shards/{{00..05}}.tar", "cache": str(tmp_path / "fetched"), "streaming": True}
+    images = mszoo.create("dataset", "webdataset", 1, **options, keep=2)
+
+    def kept() -> list[str]:
+        return [str(path) for path in (tmp_path / "fetched").rglob("*.tar")]
+
+    assert len(answers.asked) == 6  # once each, for the list
+    assert len(kept()) == 2
+    for i in (0, 5, 20, 9, 13, 1):
+        images[i]
+        assert len(kept()) == 2
+    answers.asked.clear()
+    images = mszoo.create("dataset", "webdataset", 1, **options, keep=2)
+    assert answers.asked == []
+    training = TrainingConfig(steps=24, batch_size=1)
+    batches = Batches(images, DatasetConfig(name="any", crop=16), training)
+    list(batches.steps(20, 24))  # the last of six shards; one was looked at
+    assert len(answers.asked) <= 2
+
+
+def test_a_server_that_is_busy_is_asked_again_and_a_lost_one_ends_the_run(
+    shards: Path, server: tuple[str, type[Server]], tmp_path: Path
+) -> None:
+    address, answers = server
+    options = {"path": f"{address}/shards/{{00..01}}.tar", "cache": str(tmp_path / "fetched"), "streaming": True}
+    answers.busy.append(503)
+    images = mszoo.create("dataset", "webdataset", 1, **options, keep=1)
+    assert answers.asked == ["/shards/00.tar", "/shards/00.tar", "/shards/01.tar"]
+    content = (shards / "00.tar").read_bytes()
+    (shards / "00.tar").write_bytes(content + bytes(512))
+    with pytest.raises(DataError, match=r"00\.tar/0\.png cannot be read: its shard has .* bytes, and had"):
+        images[0]
+    (shards / "01.tar").unlink()
+    with pytest.raises(MszooError, match=r"01\.tar cannot be fetched: .*404") as told:
+        images[5]
+    assert not isinstance(told.value, DataError)  # it would be replaced by another image
+
+
+def test_what_cannot_be_streamed(shards: Path, server: tuple[str, type[Server]], parquet: str, tmp_path: Path) -> None:
+    address, answers = server
+    cache = {"streaming": True, "cache": str(tmp_path / "fetched")}
+    with pytest.raises(DataError, match="on the disk already"):
+        mszoo.create("dataset", "webdataset", 1, path=str(shards / "*.tar"), **cache)
+    rows = {"path": "parquet", "files": f"{address}/rows.parquet", **cache}
+    with pytest.raises(DataError, match=r"no split 'test'.*there are train, and none in part"):
+        mszoo.create("dataset", "hub_dataset", 1, **rows, split="test")
+    with pytest.raises(DataError, match=r"no column of images 'picture'.*may hold images: image"):
+        mszoo.create("dataset", "hub_dataset", 1, **rows, column="picture")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.png").write_bytes(picture(0))
+    with pytest.raises(DataError, match=r"a\.png is no Parquet file"):
+        mszoo.create("dataset", "hub_dataset", 1, path="imagefolder", files=str(tmp_path / "folder" / "*.png"), **cache)
+    answers.parts = False
+    (tmp_path / "other.parquet").write_bytes(Path(parquet).read_bytes())
+    with pytest.raises(DataError, match=r"other\.parquet cannot be fetched: its server gives no parts of files"):
+        mszoo.create("dataset", "hub_dataset", 1, **{**rows, "files": f"{address}/other.parquet"})
 
 
 def test_rows_of_a_data_set(parquet: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 import mszoo
 from mszoo.bases import OrthogonalBasis
 from mszoo.conditioners import Conditioner
-from mszoo.data import ImageDataset
+from mszoo.data import Blocks, ImageDataset
 from mszoo.errors import CheckpointError
 from mszoo.heads import AnchoredEnergy, EnergyHead, Head, InnerProductEnergy
 from mszoo.importers import Importer, Source
@@ -347,6 +348,12 @@ class Ramps(ImageDataset):
         return torch.linspace(0, 1, 40).reshape(1, 5, 8).repeat(self.channels, 1, 1) * (i + 1) / 3
 
 
+class Torn(Ramps):
+    @property
+    def blocks(self) -> Blocks:
+        return Blocks(np.array([1, 2]), 1)
+
+
 class Bytes(Ramps):
     def __getitem__(self, i: int) -> Tensor:
         return 255 * super().__getitem__(i)
@@ -543,6 +550,7 @@ BROKEN: dict[tuple[str, str], type] = {
     ("dataset", "ends"): Endless,
     ("dataset", "knows_sizes"): Sideways,
     ("dataset", "has_labels"): Nameless,
+    ("dataset", "has_blocks_that_cover_it"): Torn,
     ("dataset", "travels_to_workers"): Homebound,
     ("sampler", "draws_the_density"): Hasty,
     ("sampler", "draws_from_the_generators_alone"): OwnNumbers,
