@@ -94,7 +94,7 @@ def test_what_cannot_be_used_is_named_once_and_counted(folder: Path) -> None:
     drawn = steps(folder, workers=2)
     with pytest.warns(UserWarning, match="replaced by another") as told:
         list(drawn.steps(0, 12))
-    texts = [str(one.message) for one in told]
+    texts = [text for one in told if "replaced" in (text := str(one.message))]  # torch warns of few processors
     assert len(texts) == len(set(texts)) == 5
     for i in (2, 5, 9):
         assert any(f"{i}.png cannot be read" in text for text in texts)
