@@ -207,7 +207,8 @@ class TrainingConfig(_Strict):
         checkpoint_every: steps between checkpoints; one is always written at the end.
         keep: how many of the newest states to go on from are kept.
         best: keep the best model too, in the run's folder ``best``: ``psnr``, the mean over ``evaluation.sigmas``, or
-            that at one of these noise levels, by its number; None: the last alone.
+            that at one of these noise levels, by its number; ``nll``, the bits per dimension of an energy; None: the
+            last alone.
         calibration_batches: training batches over which running statistics are averaged anew before saving, and which
             heads that need statistics of the data see before the first step.
     """
@@ -229,7 +230,7 @@ class TrainingConfig(_Strict):
     tracker: NamedConfig | None = None
     checkpoint_every: PositiveInt = 1000
     keep: PositiveInt = 2
-    best: Literal["psnr"] | PositiveFloat | None = None
+    best: Literal["psnr", "nll"] | PositiveFloat | None = None
     calibration_batches: PositiveInt = 16
 
     @pydantic.model_validator(mode="after")

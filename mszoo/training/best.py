@@ -1,8 +1,9 @@
-"""The best model of a run, by its PSNR on the test images: a checkpoint of its own, ``OUT/best``."""
+"""The best model of a run, by its PSNR or its log p on the test images: a checkpoint of its own, ``OUT/best``."""
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ __all__ = ["clear_best", "keep_best"]
 _FOLDER, _RECORD = "best", "best.json"
 
 
-def keep_best(run: Run, model: MultiScaleModel, at: int, psnr: Mapping[float, float]) -> None:
+def keep_best(run: Run, model: MultiScaleModel, at: int, measured: Mapping[str | float, float]) -> None:
     """Write the model, if it is better than the best so far; on the main process alone.
 
     What is recorded of it is written after it: a run that is killed in between measures the same model once more.
@@ -27,7 +28,7 @@ def keep_best(run: Run, model: MultiScaleModel, at: int, psnr: Mapping[float, fl
         run: its recipe says what is compared.
         model: after ``at`` steps.
         at: steps done.
-        psnr: in dB, by noise level.
+        measured: what :func:`mszoo.training.measuring.evaluate` gave; the largest PSNR is the best, the least nll.
 
     Raises:
         TrainingError: the disk is full, or cannot be written; the best model before is whole.
@@ -35,9 +36,9 @@ def keep_best(run: Run, model: MultiScaleModel, at: int, psnr: Mapping[float, fl
     measure = run.recipe.training.best
     if measure is None or not run.accelerator.is_main_process:
         return
-    value = sum(psnr.values()) / len(psnr) if measure == "psnr" else psnr[measure]
-    before = _value(run.out / _FOLDER, measure)
-    if before is not None and value <= before:
+    value, before = measured[measure], _value(run.out / _FOLDER, measure)
+    worse = before is not None and (value >= before if measure == "nll" else value <= before)
+    if worse or not math.isfinite(value):
         return
     record = json.dumps({"step": at, "measure": measure, "value": value}) + "\n"
     try:

@@ -9,8 +9,9 @@ from torch import nn
 
 from mszoo.checkpoint.reading import outline
 from mszoo.discovery import registry
-from mszoo.errors import MszooError, OptionsError
+from mszoo.errors import MszooError, OptionsError, UnsupportedError
 from mszoo.heads import EnergyHead
+from mszoo.inference.likelihood import check_density
 from mszoo.model import MultiScaleModel
 from mszoo.options import validate
 from mszoo.recipe import DatasetConfig, ModelConfig, NamedConfig, Recipe, TrainingConfig
@@ -82,7 +83,7 @@ def check(source: Source) -> tuple[Recipe, MultiScaleModel]:
             if config and j > config.levels:
                 rows.append((("training", "scales"), f"there is no scale {j}; this model has 0 to {config.levels}"))
         attempt((), check_tracker, training)
-    if recipe is not None and (fault := _unmeasured(recipe)):
+    if recipe is not None and (fault := _unmeasured(recipe, model)):
         rows.append((("training", "best"), fault))
     for make in (_optimizer, _scheduler):
         attempt((), make, source)
@@ -114,7 +115,7 @@ def _dig(source: Source, *path: str | int) -> Any:
     return value
 
 
-def _unmeasured(recipe: Recipe) -> str | None:
+def _unmeasured(recipe: Recipe, model: MultiScaleModel | None) -> str | None:
     """Why a run could not measure what ``training.best`` asks for; None: it can."""
     best, sigmas = recipe.training.best, recipe.evaluation.sigmas
     if best is None:
@@ -123,7 +124,12 @@ def _unmeasured(recipe: Recipe) -> str | None:
         return "there is nothing to measure it on: set data.test"
     if recipe.training.scales is not None:
         return "a model that is trained in part (training.scales) is not measured"
-    if best != "psnr" and best not in sigmas:
+    if best == "nll":
+        try:
+            check_density(model) if model is not None else None
+        except UnsupportedError as error:
+            return f"nll cannot be measured: {error}"
+    elif best != "psnr" and best not in sigmas:
         return f"{best:g} is none of evaluation.sigmas: {', '.join(f'{sigma:.4g}' for sigma in sigmas)}"
     return None
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from mszoo.data import readable
-from mszoo.evaluation import psnr_curve
+from mszoo.evaluation import likelihood_of, psnr_curve
+from mszoo.evaluation.probability import shared_probabilities
 from mszoo.inference import add_noise, denoise_image
 from mszoo.model import MultiScaleModel
 from mszoo.processes import Processes
@@ -19,8 +20,10 @@ __all__ = ["evaluate"]
 _SHOWN, _SIDE = 4, 256  # images that a tracker shows, and the largest side of each
 
 
-def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> dict[float, float]:
+def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> dict[str | float, float]:
     """PSNR on the test images, which the processes share, into the log; some pictures, to its tracker.
+
+    Bits per dimension too, where the best model is chosen by them.
 
     Args:
         run: its recipe says which images, and which noise levels.
@@ -29,23 +32,30 @@ def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> dict[float,
         log: where the numbers go.
 
     Returns:
-        In dB, by noise level.
+        PSNR in dB by noise level, their mean as ``psnr``, and ``nll`` in bits per dimension.
     """
     config, test, accelerator = run.recipe.data.test, run.test, run.accelerator
     assert config is not None
     assert test is not None
-    psnr: dict[float, float] = {}
+    found: dict[str | float, float] = {}
     chosen = choose(range(len(test)), config)
     processes = Processes(accelerator.process_index, accelerator.num_processes, accelerator.device)
     for row in psnr_curve(model, test, run.recipe.evaluation.sigmas, numbers=chosen, processes=processes):
-        psnr[row.sigma] = row.denoised
+        found[row.sigma] = row.denoised
         named = f"sigma {row.sigma:.3g}"
         log.tracker.numbers({f"psnr/{named}": row.denoised, f"psnr of the noisy image/{named}": row.noisy}, at)
         log.write("evaluation", at, sigma=row.sigma, noisy=row.noisy, psnr=row.denoised, images=row.images)
         log.say(f"{run.recipe.name}: step {at}, {named}: {row.noisy:.2f} -> {row.denoised:.2f} dB")
+    found["psnr"] = sum(found.values()) / len(found)
+    if run.recipe.training.best == "nll":
+        measured = likelihood_of(config.name, shared_probabilities(model, test, processes, chosen))
+        found["nll"] = measured.nll
+        log.tracker.numbers({"nll": measured.nll}, at)
+        log.write("likelihood", at, nll=measured.nll, db_per_dim=measured.db_per_dim, images=measured.images)
+        log.say(f"{run.recipe.name}: step {at}: {measured.nll:.4f} bits/dim")
     if run.recipe.training.tracker is not None and accelerator.is_main_process:
         log.tracker.pictures(_pictures(run, model, chosen), at)
-    return psnr
+    return found
 
 
 def _pictures(run: Run, model: MultiScaleModel, chosen: list[int]) -> dict[str, Tensor]:

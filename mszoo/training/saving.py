@@ -36,6 +36,7 @@ def settle(run: Run, at: int, log: Log) -> MultiScaleModel:
     for buffer in run.step.buffers():
         broadcast(buffer)
     kept, device = run.kept, run.accelerator.device
+    kept.model.constants.clear()  # a density's, of the weights before
     with run.accelerator.autocast():
         calibrate(kept, ((x.to(device), draw) for x, draw in run.first_batches()))
     if not all(bool(t.isfinite().all()) for t in kept.state_dict().values() if t.is_floating_point()):

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from mszoo.checkpoint import folder as checkpoint
 from mszoo.data import ImageDataset
 from mszoo.discovery import registry
-from mszoo.errors import DataError, MszooError, TrainingError, key_path
+from mszoo.errors import DataError, ImageSizeError, MszooError, TrainingError, key_path
+from mszoo.evaluation.probability import large_enough
 from mszoo.hub import find
 from mszoo.model import MultiScaleModel
 from mszoo.options import validate
@@ -228,7 +229,7 @@ def open_data(
     def attempt(place: KeyPath, action: Callable[..., Any], *given: Any, **options: Any) -> Any:
         try:
             return action(*given, **options)
-        except DataError as error:
+        except (DataError, ImageSizeError) as error:
             rows.append((place, str(error)))
         return None
 
@@ -245,7 +246,9 @@ def open_data(
     if test is not None and recipe.training.scales is None:  # the PSNR of a model that is trained in part means nothing
         tested = opened("test", test)
         if tested is not None:
-            attempt(("data", "test"), choose, range(len(tested)), test)
+            chosen = attempt(("data", "test"), choose, range(len(tested)), test)
+            if chosen is not None and recipe.training.best == "nll":
+                attempt(("data", "test"), large_enough, tested, unit, chosen)
     if batches is None or rows:
         raise source.error(
             (p, f"{text}; set it with {key_path(p)[0]}=..." if "path" in p else text) for p, text in rows

@@ -1,6 +1,7 @@
 """The newest states are kept, and the best model by the measure that was chosen."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 import mszoo
 from mszoo.errors import RecipeError
-from mszoo.evaluation import psnr_curve
+from mszoo.evaluation import probabilities, psnr_curve
 from mszoo.recipe import read_recipe
 from mszoo.training import check, train
 from tests.factories import small_run
@@ -67,6 +68,26 @@ def test_the_best_is_kept_and_can_be_loaded(tmp_path: Path, words: list[str], be
         assert (resumed / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_the_least_nll_is_the_best_of_an_energy(tmp_path: Path, words: list[str]) -> None:
+    words = [*words, "training.best=nll", "training.ema=0.5", "training.optimizer={name: adam, lr: 0.01}"]
+    words += ["model.coarse.head=inner_product"]
+    out = tmp_path / "run"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its constant has a large error
+        train(read_recipe("smoke-energy", [*words, "training.steps=8"]), out)
+        lines = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+        values = {record["step"]: record["nll"] for record in lines if record["event"] == "likelihood"}
+        assert list(values) == [2, 4, 6, 8]
+        record = json.loads((out / "best" / "best.json").read_text())
+        assert record == {"step": min(values, key=values.__getitem__), "measure": "nll", "value": min(values.values())}
+        images = mszoo.create("dataset", "image_folder", 1, path=str(tmp_path / "test"))
+        for folder, value in ((out / "best", record["value"]), (out, values[8])):
+            model = mszoo.load(folder)
+            model.constants.clear()  # it is found again, of the weights that were kept
+            [row] = probabilities(model, images)
+            assert row.nll == pytest.approx(value, abs=1e-4)
+
+
 def test_what_was_best_before_a_run_went_on_stays_the_best(tmp_path: Path, words: list[str]) -> None:
     out = run(tmp_path / "run", words, 2, "psnr")
     (first,) = measured(out, "psnr").values()
@@ -95,6 +116,7 @@ def test_the_newest_states_are_kept(tmp_path: Path, words: list[str]) -> None:
     [
         (["training.best=0.3"], r"training\.best  0\.3 is none of evaluation\.sigmas: 0\.1, 0\.4"),
         (["training.best=psnr", "data.test=null"], r"training\.best  .* set data\.test"),
+        (["training.best=nll"], r"training\.best  nll cannot be measured: .*has no energy"),
         (["training.best=psnr", "training.scales=[0]"], r"training\.best  .*in part"),
         (["training.keep=0"], r"training\.keep"),
     ],

@@ -67,6 +67,14 @@ def test_what_divides_the_weights_is_refused(tmp_path, monkeypatch, way):
     assert not (tmp_path / "other").exists()
 
 
+def test_images_without_a_log_p_are_told_of_before_the_first_step(tmp_path):
+    small = write_images(tmp_path / "small", 7)
+    words = small_run("data.train={name: photographs, crop: 16}", "training.best=nll")
+    words.append(f"data.test={{name: image_folder, path: {small}}}")
+    with pytest.raises(RecipeError, match=r"data\.test .*no image has the 8x8 pixels"):
+        rehearse(read_recipe("photographs-energy", words))
+
+
 def test_new_weights_take_old_measurements_away(tmp_path):
     out = run(tmp_path / "run")
     (out / "evaluation.json").write_text("{}")
