@@ -99,8 +99,9 @@ class WebDataset(EncodedImages):
         except OSError as error:
             raise DataError(f"{self.label(i)} cannot be read: {error}") from None
         if length != self._lengths[shard]:
-            raise DataError(
-                f"{self.label(i)} cannot be read: its shard has {length:,} bytes, and had {self._lengths[shard]:,}"
+            raise MszooError(
+                f"{self._shards[shard]} has {length:,} bytes, and had {self._lengths[shard]:,} when its images were "
+                f"listed: it is another one now. Use the same as before, or list it anew with another cache"
             )
         return content
 

@@ -129,6 +129,8 @@ def _unmeasured(recipe: Recipe, model: MultiScaleModel | None) -> str | None:
             check_density(model) if model is not None else None
         except UnsupportedError as error:
             return f"nll cannot be measured: {error}"
+    elif best == "psnr" and not sigmas:
+        return "evaluation.sigmas is empty"
     elif best != "psnr" and best not in sigmas:
         return f"{best:g} is none of evaluation.sigmas: {', '.join(f'{sigma:.4g}' for sigma in sigmas)}"
     return None

@@ -46,7 +46,8 @@ def evaluate(run: Run, model: MultiScaleModel, at: int, log: Log) -> dict[str | 
         log.tracker.numbers({f"psnr/{named}": row.denoised, f"psnr of the noisy image/{named}": row.noisy}, at)
         log.write("evaluation", at, sigma=row.sigma, noisy=row.noisy, psnr=row.denoised, images=row.images)
         log.say(f"{run.recipe.name}: step {at}, {named}: {row.noisy:.2f} -> {row.denoised:.2f} dB")
-    found["psnr"] = sum(found.values()) / len(found)
+    if found:
+        found["psnr"] = sum(found.values()) / len(found)
     if run.recipe.training.best == "nll":
         measured = likelihood_of(config.name, shared_probabilities(model, test, processes, chosen))
         found["nll"] = measured.nll

@@ -116,6 +116,7 @@ def test_the_newest_states_are_kept(tmp_path: Path, words: list[str]) -> None:
     [
         (["training.best=0.3"], r"training\.best  0\.3 is none of evaluation\.sigmas: 0\.1, 0\.4"),
         (["training.best=psnr", "data.test=null"], r"training\.best  .* set data\.test"),
+        (["training.best=psnr", "evaluation.sigmas=[]"], r"training\.best  evaluation\.sigmas is empty"),
         (["training.best=nll"], r"training\.best  nll cannot be measured: .*has no energy"),
         (["training.best=psnr", "training.scales=[0]"], r"training\.best  .*in part"),
         (["training.keep=0"], r"training\.keep"),
