@@ -1,11 +1,12 @@
 """Time of one training step of paper B's energy against the authors' code: dual score matching and Adam.
 
-    python tests/benchmarks/steps.py CODE [--width 64] [--size 64] [--channels 3] [--batch 4] [--device cpu]
+    python tests/benchmarks/steps.py [CODE] [--width 64] [--size 64] [--channels 3] [--batch 4] [--device cpu]
 
 CODE is a checkout of FlorentinGuth/DualScoreMatching (it needs einops, torchvision and tqdm). Theirs, ours (eager) and
 ours compiled take turns in one process, on the same batch and noise, with the same network (inner product, linear
-embedding); prints the median time of each and the ratio theirs / ours (above 1, mszoo is faster), the largest
-difference of the parameters' gradients relative to theirs, and how long compiling took.
+embedding); prints the median time of each and the ratio to ours compiled (above 1, that is faster), the largest
+difference of the parameters' gradients relative to theirs, and how long compiling took. Without CODE ours alone are
+measured, and gradients are compared with those of the eager step. ``table.py`` writes the times as CSV.
 """
 
 from __future__ import annotations
@@ -82,9 +83,10 @@ def clock(update: Update, device: str) -> float:
     return time.perf_counter() - began
 
 
-def main() -> None:
+def options() -> argparse.ArgumentParser:
+    """What the command line takes."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("code", type=Path)
+    parser.add_argument("code", type=Path, nargs="?")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--halvings", type=int, default=3)
     parser.add_argument("--size", type=int, default=64)
@@ -92,52 +94,57 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--device", default="cpu")
-    given = parser.parse_args()
+    return parser
 
+
+def measure(given: argparse.Namespace) -> dict[str, float]:
+    """Median seconds of a step: of the authors' code, if it is given, and of ours, eager and compiled.
+
+    Says on stderr how long compiling took, and how far the gradients are apart.
+    """
     torch.manual_seed(0)
     shape = (given.channels, given.size, given.size)
     x, draw = torch.rand(given.batch, *shape).to(given.device), Draw(0, 0, list(range(given.batch)))
-    peer = Theirs(given.code, shape, given.width, given.halvings, 0.5, 0.06)
-    peer.network.to(given.device)
     network = {"name": "unet", "width": given.width, "halvings": given.halvings}
     config = {"channels": given.channels, "coarse": {"conditioner": network, "head": {"name": "inner_product"}}}
-    y, t = DualScoreMatching().corrupt(x, draw.scale(0))
-
-    def theirs() -> None:
-        optimizer.zero_grad()
-        peer.loss(x, y, t).backward()
-        optimizer.step()
-
-    optimizer = torch.optim.Adam(peer.network.parameters(), lr=5e-4)
-    updates: dict[str, Update] = {"theirs": theirs}
+    updates: dict[str, Update] = {}
     gradients: dict[str, dict[str, Tensor]] = {}
-    peer.loss(x, y, t).backward()
-    gradients["theirs"] = peer.ours(
-        {k: p.grad.clone() for k, p in peer.network.named_parameters() if p.grad is not None}
-    )
+    weights = None
+    if given.code is not None:
+        peer = Theirs(given.code, shape, given.width, given.halvings, 0.5, 0.06)
+        peer.network.to(given.device)
+        y, t = DualScoreMatching().corrupt(x, draw.scale(0))
+        optimizer = torch.optim.Adam(peer.network.parameters(), lr=5e-4)
+
+        def theirs() -> None:
+            optimizer.zero_grad()
+            peer.loss(x, y, t).backward()
+            optimizer.step()
+
+        updates["authors"] = theirs
+        peer.loss(x, y, t).backward()
+        gradients["authors"] = peer.ours(
+            {k: p.grad.clone() for k, p in peer.network.named_parameters() if p.grad is not None}
+        )
+        weights = peer.ours(peer.network.state_dict())
     accelerator = Accelerator(cpu=given.device == "cpu")
     for name in ("eager", "compiled"):
         model = MultiScaleModel.from_config(ModelConfig.model_validate(config)).to(given.device)
-        model.coarse.conditioner.load_state_dict(peer.ours(peer.network.state_dict()))
+        weights = model.coarse.conditioner.state_dict() if weights is None else weights
+        model.coarse.conditioner.load_state_dict(weights)
         step = Step(model, [DualScoreMatching()])
         step.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # see mszoo.training.start
         taken: Gradients = (
             EagerGradients(accelerator, step) if name == "eager" else CompiledGradients(accelerator, step)
         )
-        adam = torch.optim.Adam(step.parameters(), lr=5e-4)
-        began = time.perf_counter()
-        taken(x, Draw(0, 0, list(range(given.batch))))
-        if name == "compiled":
-            print(f"compiled in {time.perf_counter() - began:.0f} s")
+        taken(x, draw)
         found = model.coarse.conditioner.named_parameters()
         gradients[name] = {k: p.grad.clone() for k, p in found if p.grad is not None}
-
-        updates[name] = partial(ours, taken, adam, x)
-    for name in ("eager", "compiled"):
-        gaps = [
-            float((gradients[name][k] - g).norm() / g.norm().clamp_min(1e-12)) for k, g in gradients["theirs"].items()
-        ]
-        print(f"{name}: gradients differ from theirs by at most {max(gaps):.1e} (relative, per tensor)")
+        updates[name] = partial(ours, taken, torch.optim.Adam(step.parameters(), lr=5e-4), x)
+    first, *others = gradients
+    for name in others:
+        gaps = [float((gradients[name][k] - g).norm() / g.norm().clamp_min(1e-12)) for k, g in gradients[first].items()]
+        print(f"{name}: gradients differ from {first} by at most {max(gaps):.1e} (relative)", file=sys.stderr)
 
     times: dict[str, list[float]] = {name: [] for name in updates}
     for round in range(given.rounds + 1):
@@ -145,14 +152,18 @@ def main() -> None:
             seconds = clock(update, given.device)
             if round:
                 times[name].append(seconds)
-    theirs_median = statistics.median(times["theirs"])
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def main() -> None:
+    given = options().parse_args()
+    medians = measure(given)
     print(
         f"width {given.width}, {given.channels}x{given.size}x{given.size}, batch {given.batch}, {given.device}, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}"
     )
-    for name, seconds in times.items():
-        median = statistics.median(seconds)
-        print(f"{name:9s} {1000 * median:8.0f} ms a step   theirs / this {theirs_median / median:.2f}")
+    for name, median in medians.items():
+        print(f"{name:9s} {1000 * median:8.0f} ms a step   this / compiled {median / medians['compiled']:.2f}")
 
 
 if __name__ == "__main__":
