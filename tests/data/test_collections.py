@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import io
+import json
 import re
 import tarfile
 import threading
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -22,8 +24,10 @@ import mszoo
 import mszoo.testing
 from mszoo.data import ImageDataset
 from mszoo.errors import DataError, MszooError
-from mszoo.recipe import DatasetConfig, TrainingConfig
+from mszoo.recipe import DatasetConfig, TrainingConfig, read_recipe
+from mszoo.training import train
 from mszoo.training.batches import Batches
+from tests.factories import small_run
 
 
 def picture(i: int) -> bytes:
@@ -172,6 +176,24 @@ def test_streams_keep_the_contract(streamed: tuple[str, dict[str, Any]]) -> None
     name, options = streamed
     mszoo.testing.check_dataset(name, **options)
     check_order(lambda: mszoo.create("dataset", name, 1, **options))
+
+
+@STREAMED
+def test_a_run_over_a_stream_goes_on_in_its_middle(streamed: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
+    name, options = streamed
+    data = {"name": name, **options, "crop": 16}
+    words = small_run("training.scheduler=null", "training.ema=null", f"data.train={json.dumps(data)}")
+
+    def run(out: Path, steps: int, resume: bool = False) -> dict[str, torch.Tensor]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one image is damaged
+            train(read_recipe("smoke-denoiser", [*words, f"training.steps={steps}"]), tmp_path / out, resume)
+        return safetensors.torch.load_file(tmp_path / out / "model.safetensors")
+
+    whole = run(tmp_path / "whole", 5)
+    run(tmp_path / "again", 2)
+    again = run(tmp_path / "again", 5, resume=True)
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
 
 
 @STREAMED
