@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,10 +35,14 @@ class RowGroups:
         keep: how many row groups stay.
 
     Raises:
-        DataError: a file cannot be fetched, is no Parquet file, or has no such column.
+        DataError: a file cannot be fetched, is no Parquet file, or has no such column; or pyarrow is not installed.
     """
 
     def __init__(self, files: Sequence[str], column: str, folder: Path, keep: int) -> None:
+        try:
+            importlib.import_module("pyarrow.parquet")
+        except ImportError:
+            raise DataError("Parquet files need pyarrow: pip install 'mszoo[data]'") from None
         self._files, self._column, self._keep = list(files), column, keep
         own = hashlib.sha256("\0".join([column, *files]).encode()).hexdigest()[:16]
         self._ends, self._kept = Kept(folder / "parquet"), Kept(folder / f"groups-{own}", keep)

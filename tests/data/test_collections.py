@@ -7,6 +7,7 @@ import http.server
 import io
 import json
 import re
+import sys
 import tarfile
 import threading
 import warnings
@@ -23,6 +24,7 @@ from PIL import Image
 import mszoo
 import mszoo.testing
 from mszoo.data import ImageDataset
+from mszoo.data.row_groups import RowGroups
 from mszoo.errors import DataError, MszooError
 from mszoo.recipe import DatasetConfig, TrainingConfig, read_recipe
 from mszoo.training import train
@@ -217,6 +219,12 @@ def test_rows_on_the_disk_are_streamed_as_those_of_a_server(parquet: str, tmp_pa
     assert images.blocks.ends.tolist() == [2, 4, 5]
     assert [images.size(i) for i in range(5)] == [(20, 24 + i) for i in range(5)]
     assert len(list((tmp_path / "fetched").glob("groups-*/[0-9]"))) == 1
+
+
+def test_rows_need_pyarrow(parquet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)  # not installed
+    with pytest.raises(DataError, match=r"pip install 'mszoo\[data\]'"):
+        RowGroups([parquet], "image", Path("nowhere"), 1)
 
 
 def test_a_pass_goes_through_the_blocks_in_turn(shards: Path, server: tuple[str, type[Server]], tmp_path: Path) -> None:
