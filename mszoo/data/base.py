@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -18,7 +18,8 @@ __all__ = ["LOOKED_AT", "Blocks", "ImageDataset", "readable", "spread"]
 LOOKED_AT = 10_000  # images: of smaller sets each is looked at before any is used, of larger ones some
 
 
-class Blocks(NamedTuple):
+@dataclass(frozen=True)
+class Blocks:
     """Which images are had together, as those of one shard are.
 
     Attributes:
