@@ -25,13 +25,13 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 0 auto; padding: 1rem;
   overflow-wrap: anywhere; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; padding-bottom: .25rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.wide { overflow-x: auto; margin: 0 0 1.5rem; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid #eee; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child { text-align: left; white-space: normal; }
 figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9rem; } figure > img { max-width: 100%; height: auto; }
 .images { display: flex; flex-wrap: wrap; gap: .75rem; } .images figure { margin: 0; width: 9rem; }
 .images img { width: 100%; image-rendering: pixelated; }
-pre { background: #f5f5f5; padding: .75rem; overflow-x: auto; } .note { color: #666; }
+pre { background: #f5f5f5; padding: .75rem; white-space: pre-wrap; font-size: .85rem; } .note { color: #666; }
 """
 
 
