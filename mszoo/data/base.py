@@ -25,6 +25,11 @@ class Blocks:
     Attributes:
         ends: the number after the last image of each block, (blocks,) ascending.
         together: how many blocks training shuffles among each other.
+
+    Example:
+        >>> two_shards = Blocks(ends=np.array([100, 180]), together=2)
+        >>> len(two_shards.ends), two_shards.ends[-1].item()
+        (2, 180)
     """
 
     ends: np.ndarray

@@ -20,7 +20,7 @@ def multiply_adds(model: MultiScaleModel, side: int = 128) -> float:
     Example:
         >>> import mszoo
         >>> round(multiply_adds(mszoo.load("photographs-grey")) / 1000)
-        68
+        172
     """
     side = -(-side // model.grid) * model.grid
     y = torch.full((1, model.channels, side, side), 0.5, device=next(model.parameters()).device)
