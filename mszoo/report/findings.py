@@ -161,7 +161,7 @@ def _denoising(
 
 
 def _samples(model: MultiScaleModel, seed: int, left_out: dict[str, str]) -> list[Tensor]:
-    side = min(_SIDE, *(model.trained_size or ()))  # a network that sees the whole image draws others badly
+    side = min([_SIDE, *(model.trained_size or ())])  # a network that sees the whole image draws others badly
     side = -(-side // model.unit) * model.unit
     try:
         return list(sample(model, _SAMPLES, side, generator=seed).cpu())
