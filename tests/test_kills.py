@@ -18,12 +18,13 @@ import safetensors.torch
 from PIL import Image
 
 from tests.factories import energy, identity, small_run
+from tests.launching import TWO
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="it looks for processes in /proc")
 
 FEW = pytest.param(2, id="two")
 MANY = pytest.param(20, id="twenty", marks=pytest.mark.fuzz)
-LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
+LAUNCH = ["-m", *TWO]
 
 
 def start(*words: object, several: bool = False) -> subprocess.Popen[bytes]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.launching import TWO
+
 TUTORIAL = (Path(__file__).parents[1] / "plugins" / "README.md").read_text(encoding="utf-8")
 
 
@@ -67,8 +69,9 @@ def test_it_trains_on_two_processes_and_loads_only_where_it_is(built: tuple[Path
         "--out",
         "runs/mine",
     ]
-    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0", "-m"]
-    told = run(folder, {**env, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}, *launch, "mszoo", "train", *words)
+    told = run(
+        folder, {**env, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}, *TWO, "-m", "mszoo", "train", *words
+    )
     assert "2 processes (MULTI_CPU)" in told
     assert "mine/hadamard basis" in run(folder, env, "mszoo", "info", "runs/mine")
     elsewhere = {k: v for k, v in env.items() if k != "PYTHONPATH"}

@@ -23,7 +23,7 @@ from mszoo.cli.guide import guide
 from mszoo.cli.info import info
 from mszoo.cli.log_prob import log_prob
 from mszoo.cli.models import models
-from mszoo.cli.output import console, escape_unknown, fail, print_error
+from mszoo.cli.output import console, escape_unknown, fail, print_error, speaks
 from mszoo.cli.plugin import app as plugin
 from mszoo.cli.plugins import plugins
 from mszoo.cli.pull import pull
@@ -66,7 +66,7 @@ def main() -> None:
     try:
         app()
     except RecipeError as error:
-        if os.environ.get("RANK", "0") != "0":  # every process of a launch finds the same faults; one tells them
+        if not speaks():  # every process of a launch finds the same faults; one tells them
             sys.exit(1)
         fail(str(error))
     except MszooError as error:

@@ -31,6 +31,7 @@ __all__ = [
     "print_json",
     "print_likelihood",
     "print_psnr",
+    "speaks",
     "table",
 ]
 
@@ -96,6 +97,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def speaks() -> bool:
+    """Whether this process tells what every process of a launch finds: the first one, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -69,9 +69,7 @@ def sample(
 
     import mszoo
     from mszoo.bases import check_multiple
-    from mszoo.checkpoint.folder import title_of
     from mszoo.data.images import write_image
-    from mszoo.evaluation import plots
     from mszoo.inference import fast
     from mszoo.inference.sampling import sample as draw
 
@@ -87,6 +85,9 @@ def sample(
         if not (existing is Existing.skip and target.exists()):
             write_image(image, target)
     if count > 1 and not (existing is Existing.skip and sheet.exists()):
+        from mszoo.checkpoint.folder import title_of
+        from mszoo.evaluation import plots  # a single image needs no matplotlib
+
         named = [(target.name, image) for image, target in zip(images[:_SHOWN], targets, strict=False)]
         columns = math.ceil(math.sqrt(len(named)))
         rows = [named[i : i + columns] for i in range(0, len(named), columns)]

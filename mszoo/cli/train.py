@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
@@ -13,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from mszoo.cli.options import complete_recipe
-from mszoo.cli.output import console, fail
+from mszoo.cli.output import console, fail, speaks
 
 __all__ = ["train"]
 
@@ -52,12 +51,12 @@ def train(
     folder = out or Path("runs") / str(source.values.get("name", "unnamed"))
     try:
         run(source, folder, resume, overwrite)
-        if os.environ.get("RANK", "0") == "0":
+        if speaks():
             name = escape(str(folder))
             console.print(f"wrote {name}: it is what --model {name} takes", soft_wrap=True)
     except KeyboardInterrupt as stop:
         number = getattr(stop, "number", signal.SIGINT)  # of a run that has saved its state, or had none yet
-        if os.environ.get("RANK", "0") != "0":
+        if not speaks():
             sys.exit(128 + number)
         again = shlex.join(["mszoo", "train", recipe, *(overrides or []), "--out", str(folder), "--resume"])
         fail(f"{str(stop) or 'stopped'}; go on with: {again}", 128 + number)

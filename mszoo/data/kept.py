@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from filelock import FileLock
 
 from mszoo.files import replace_file
 
-__all__ = ["Kept", "cache_folder"]
+__all__ = ["Kept", "cache_folder", "digest"]
 
 _LOCKS = 16
 
@@ -24,6 +25,11 @@ def cache_folder(chosen: str | None) -> Path:
     if chosen is not None:
         return Path(chosen).expanduser()
     return platformdirs.user_cache_path("mszoo", appauthor=False) / "shards"
+
+
+def digest(text: str) -> str:
+    """A name for a file of what has none that is short, 16 characters: the same on every machine."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Kept:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import numpy as np
 
 from mszoo.data.base import Blocks
 from mszoo.data.fetching import open_far, persist
-from mszoo.data.kept import Kept
+from mszoo.data.kept import Kept, digest
 from mszoo.errors import DataError, MszooError, suggest
 
 __all__ = ["RowGroups"]
@@ -44,7 +43,7 @@ class RowGroups:
         except ImportError:
             raise DataError("Parquet files need pyarrow: pip install 'mszoo[data]'") from None
         self._files, self._column, self._keep = list(files), column, keep
-        own = hashlib.sha256("\0".join([column, *files]).encode()).hexdigest()[:16]
+        own = digest("\0".join([column, *files]))
         self._ends, self._kept = Kept(folder / "parquet"), Kept(folder / f"groups-{own}", keep)
         try:
             with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -78,7 +77,7 @@ class RowGroups:
         def read(part: Path) -> None:
             part.write_text(json.dumps(persist(lambda: _about(url), url)), encoding="utf-8")
 
-        with self._ends.open(hashlib.sha256(url.encode()).hexdigest()[:16], read) as file:
+        with self._ends.open(digest(url), read) as file:
             about = json.load(file)
         if self._column not in about["columns"]:
             told = ", ".join(about["columns"]) or "none"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from mszoo.data.base import Blocks
 from mszoo.data.encoded import EncodedImages
 from mszoo.data.fetching import download, is_url
 from mszoo.data.images import Grey
-from mszoo.data.kept import Kept, cache_folder
+from mszoo.data.kept import Kept, cache_folder, digest
 from mszoo.data.packed import Packed
 from mszoo.errors import DataError, MszooError
 from mszoo.pictures.listing import SUFFIXES, hidden, in_order
@@ -65,7 +64,7 @@ class WebDataset(EncodedImages):
             raise DataError(f"{path}: its shards are on the disk already; streaming is for those of a URL")
         folder = cache_folder(cache)
         self._lists = Kept(folder / "lists")
-        self._kept = Kept(folder / f"streamed-{_digest(path)}", keep) if streaming else Kept(folder)
+        self._kept = Kept(folder / f"streamed-{digest(path)}", keep) if streaming else Kept(folder)
         names, places, ends, lengths = [], [], [], []
         try:
             for number, shard in enumerate(self._shards):
@@ -113,7 +112,7 @@ class WebDataset(EncodedImages):
         shard = self._shards[number]
         if not is_url(shard):
             return open(shard, "rb")
-        return self._kept.open(f"{_digest(shard)}.tar", lambda part: download(shard, part))
+        return self._kept.open(f"{digest(shard)}.tar", lambda part: download(shard, part))
 
     def _list(self, number: int) -> tuple[int, list[tuple[str, int, int]]]:
         """How many bytes a shard has, and the names of its images, where each begins and how long it is."""
@@ -128,14 +127,10 @@ class WebDataset(EncodedImages):
 
         if not is_url(shard):
             return read()
-        name = f"{_digest(shard)}.json"
+        name = f"{digest(shard)}.json"
         with self._lists.open(name, lambda part: part.write_text(json.dumps(read()), encoding="utf-8")) as file:
             length, members = json.load(file)
         return length, members
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _shards(path: str) -> list[str]:

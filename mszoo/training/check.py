@@ -125,8 +125,10 @@ def _unmeasured(recipe: Recipe, model: MultiScaleModel | None) -> str | None:
     if recipe.training.scales is not None:
         return "a model that is trained in part (training.scales) is not measured"
     if best == "nll":
+        if model is None:  # its own faults are told
+            return None
         try:
-            check_density(model) if model is not None else None
+            check_density(model)
         except UnsupportedError as error:
             return f"nll cannot be measured: {error}"
     elif best == "psnr" and not sigmas:

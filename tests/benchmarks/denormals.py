@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     steps = parser.parse_args().steps
     torch.set_num_threads(1)
-    kept, flushed = late(steps), (0.0, 0.0)
+    kept = late(steps)
     with flushed_denormals():
         flushed = late(steps)
     print(f"AdaMuon, 6 convolutions of 64 channels, half of them inactive, {steps} steps, one thread:")

@@ -13,15 +13,15 @@ import pytest
 
 from tests.cli.conftest import save_image
 from tests.factories import energy, identity
+from tests.launching import TWO
 
 COUNT = 7
 
 
 def run(*words: object, several: bool) -> str:
     """What the command prints."""
-    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0", "-m"]
     done = subprocess.run(
-        [sys.executable, "-m", *(launch if several else ()), "mszoo", *map(str, words)],
+        [sys.executable, "-m", *((*TWO, "-m") if several else ()), "mszoo", *map(str, words)],
         env={**os.environ, "OMP_NUM_THREADS": "1", **({"ACCELERATE_USE_CPU": "true"} if several else {})},
         capture_output=True,
         text=True,

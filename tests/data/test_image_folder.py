@@ -163,9 +163,10 @@ def test_broken_files_are_named_and_skipped(images: Path, zipped: Path) -> None:
         with pytest.warns(UserWarning, match="skipped: ") as caught:
             dataset = folder_of(path)
         assert values(dataset) == [20, 70, 120, 170]
-        assert len(caught) == len(BAD)
+        told = [str(w.message) for w in caught if "skipped: " in str(w.message)]  # others may fall due just then
+        assert len(told) == len(BAD)
         for name in BAD:
-            assert any(name in str(w.message) for w in caught)
+            assert any(name in text for text in told)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +15,7 @@ from mszoo.data import ImageFolder
 from mszoo.evaluation import evaluate
 from tests.evaluation.on_two_processes import SIGMAS
 from tests.factories import energy
+from tests.launching import on_two_processes
 
 
 @pytest.mark.filterwarnings("ignore:skipped")
@@ -28,23 +26,7 @@ def test_two_processes_measure_each_image_once(tmp_path: Path) -> None:
     for i in range(9):  # of three sizes by turns, one of them too small for the density
         size = ((8, 8), (9, 12), (16, 6))[i % 3]
         Image.fromarray(rng.integers(0, 256, (1, 9) if i == 5 else size, dtype=np.uint8)).save(folder / f"{i}.png")
-    script = Path(__file__).with_name("on_two_processes.py")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
-            *("--main_process_port", "0", str(script), str(tmp_path / "found"), str(folder)),
-        ],
-        env={
-            **os.environ,
-            "ACCELERATE_USE_CPU": "true",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(script.parents[2]),
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    complaints = on_two_processes("on_two_processes.py", __file__, tmp_path / "found", folder)
     shares = [json.loads(Path(f"{tmp_path}/found.{rank}").read_text()) for rank in (0, 1)]
     alone = evaluate(energy(levels=1), ImageFolder(1, path=str(folder)), sigmas=SIGMAS, name="images")
     psnr, log_p = Counter[int](), Counter[int]()
@@ -57,4 +39,4 @@ def test_two_processes_measure_each_image_once(tmp_path: Path) -> None:
         log_p.update(share["read"][len(SIGMAS) * images :])
     assert psnr == {i: len(SIGMAS) for i in range(9)}
     assert log_p == {i: 1 for i in range(9) if i != 5}
-    assert done.stderr.count("5.png is 1x9, the model needs 2x2") == 1
+    assert complaints.count("5.png is 1x9, the model needs 2x2") == 1

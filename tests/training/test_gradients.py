@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ from mszoo.randomness import Draw
 from mszoo.training.gradients import CompiledGradients, EagerGradients
 from mszoo.training.step import Step
 from tests.factories import SMOOTH, chain, network
+from tests.launching import on_two_processes
 
 LOCAL = network(**SMOOTH | {"norm": "channel"})
 PARTS = {
@@ -113,24 +111,8 @@ def test_two_processes_give_the_gradient_of_one(tmp_path: Path, way: str, head: 
     x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     EagerGradients(Accelerator(cpu=True), step)(x, Draw(0, 0, [0, 1, 2, 3]))
     whole = gradient(step)
-    script = Path(__file__).with_name("gradients_on_two_processes.py")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
-            *("--main_process_port", "0", str(script), str(tmp_path / "found"), way, head),
-        ],
-        env={
-            **os.environ,
-            "ACCELERATE_USE_CPU": "true",
-            "OMP_NUM_THREADS": "1",
-            "TORCHINDUCTOR_COMPILE_THREADS": "1",
-            "PYTHONPATH": str(script.parents[2]),
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    threads = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    on_two_processes("gradients_on_two_processes.py", __file__, tmp_path / "found", way, head, **threads)
     shares = [torch.load(f"{tmp_path}/found.{rank}", weights_only=True) for rank in (0, 1)]
     for share in shares:
         assert share["processes"] == 2

@@ -14,6 +14,7 @@ import torch
 
 import mszoo
 from tests.factories import small_run
+from tests.launching import TWO
 
 # A smoke recipe cut down to seconds: accumulation, clipping, warm-up, EMA and a norm with running statistics are on.
 SMALL = small_run(
@@ -90,12 +91,8 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed_gives_the_same_weights(who
 
 def test_two_processes(tmp_path, whole_run):
     recipe, whole = whole_run
-    launch = [
-        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
-        *("--main_process_port", "0", "-m"),
-    ]
     done = subprocess.run(
-        [*launch, *command(recipe, tmp_path)[2:]],
+        [sys.executable, "-m", *TWO, "-m", *command(recipe, tmp_path)[2:]],
         env=environment(ACCELERATE_USE_CPU="true"),
         capture_output=True,
         text=True,
