@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from mszoo.cli.figures import FigureFormat, Figures, FigureSize, Format
 from mszoo.cli.inputs import check_folder, check_images, check_models
@@ -341,6 +341,7 @@ def neighbourhoods(
         float | None, typer.Option(min=1, help="Of processor time for each model; by default --steps.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Of training, without --seconds.")] = 1000,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a step.")] = 8,
     parameters: Annotated[int, typer.Option(min=1000, help="Of each model, about.")] = 100_000,
     channels: Annotated[int, typer.Option(min=1, max=4, help="1: in grey.")] = 1,
     images: Count = 10_000,
@@ -366,9 +367,11 @@ def neighbourhoods(
     with Progress(console=errors, transient=True) as progress:
         for (j, field), model in models.items():
             task = progress.add_task(f"{j} levels, receptive field {field}", total=1.0)
-            trained, count, took = neighbourhood(
-                model, x, seconds, steps, seed=seed, tell=lambda done, task=task: progress.update(task, completed=done)
-            )
+
+            def tell(done: float, task: TaskID = task) -> None:
+                progress.update(task, completed=done)
+
+            trained, count, took = neighbourhood(model, x, seconds, steps, batch, seed, tell)
             whole, *parts = found = measure(trained, tested, field, count, took)
             rows += found
             results.keep(rows)

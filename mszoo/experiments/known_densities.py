@@ -20,6 +20,7 @@ from mszoo.model import MultiScaleModel
 from mszoo.objectives import Contrastive, DualScoreMatching, Objective
 from mszoo.randomness import Draw
 from mszoo.recipe import TrainingConfig
+from mszoo.training.denormals import flushed_denormals
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 
 __all__ = ["OBJECTIVES", "SETTINGS", "EnergyRow", "Setting", "compare", "draw", "energies", "plot", "train"]
@@ -148,19 +149,20 @@ def train(
     pays = OBJECTIVES[objective](setting)
     optimizer, average = make_optimizer(model, settings), make_average(model, settings)
     scheduler = make_scheduler(optimizer, settings)
-    for step in range(settings.steps):
-        scheduler.step_update(step)
-        x = density.sample(settings.batch_size, generator)
-        y, t = pays.corrupt(x, Draw(seed, step, list(range(len(x)))))
-        loss, _ = pays.loss(head, x, y, t, None)
-        optimizer.zero_grad()
-        loss.backward()
-        if settings.clip is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        optimizer.step()
-        if average is not None:
-            average.update(model, step=step + 1)
-        progress(step)
+    with flushed_denormals():
+        for step in range(settings.steps):
+            scheduler.step_update(step)
+            x = density.sample(settings.batch_size, generator)
+            y, t = pays.corrupt(x, Draw(seed, step, list(range(len(x)))))
+            loss, _ = pays.loss(head, x, y, t, None)
+            optimizer.zero_grad()
+            loss.backward()
+            if settings.clip is not None:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            optimizer.step()
+            if average is not None:
+                average.update(model, step=step + 1)
+            progress(step)
     return (model if average is None else average.module).eval()
 
 

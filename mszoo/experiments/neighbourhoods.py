@@ -24,6 +24,7 @@ from mszoo.objectives import DualScoreMatching
 from mszoo.objectives.noise import NoiseLevels
 from mszoo.randomness import Draw
 from mszoo.recipe import TrainingConfig
+from mszoo.training.denormals import flushed_denormals
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
 from mszoo.training.step import Step
 
@@ -31,8 +32,8 @@ __all__ = ["FIELDS", "NeighbourhoodRow", "make", "draw", "measure", "neighbourho
 
 FIELDS = (5, 9, 13, 21)
 _DEPTH = 10  # layers, enough for the largest of these fields
-_TIMED = 5  # steps, to learn how many fit
-_DETAIL, _COARSE = {"psnr": (75, -15)}, {"psnr": (75, -30)}
+_PARTS = 1000  # of the time, or of the steps, by which the learning rate rises and falls
+_DETAIL, _COARSE = {"psnr": (65, 0)}, {"psnr": (75, -30)}
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def neighbourhood(
     images: Tensor,
     seconds: float | None,
     steps: int,
-    batch: int = 32,
+    batch: int = 8,
     seed: int = 0,
     tell: Callable[[float], object] = lambda share: None,
 ) -> tuple[MultiScaleModel, int, float]:
@@ -99,11 +100,11 @@ def neighbourhood(
     Args:
         model: from :func:`make`.
         images: (N, C, H, W) in [0, 1].
-        seconds: of processor time, which a few steps are timed for; None: for ``steps``.
+        seconds: of processor time; None: for ``steps``.
         steps: of training, without ``seconds``.
         batch: images in a step.
         seed: of images and noise.
-        tell: called after each step with the share that is done.
+        tell: called before each step with the share that is done.
 
     Returns:
         The model with averaged weights, in eval mode; its steps, and the seconds they took.
@@ -114,34 +115,26 @@ def neighbourhood(
     noises = [*[_DETAIL] * model.levels, _COARSE]
     objectives = [DualScoreMatching(noise=NoiseLevels.model_validate(noise), time_weight=10.0) for noise in noises]
     step = Step(model, objectives)
-
-    def backward(number: int) -> None:
-        rows = torch.randint(len(images), (batch,), generator=generator)
-        step(images[rows], Draw(seed, number, rows.tolist()))[0].backward()
-
-    if seconds is not None:
-        backward(0)
-        began = time.process_time()
-        for number in range(_TIMED):
-            backward(number)
-        steps = max(10, round(seconds * _TIMED / (time.process_time() - began)))
-        step.zero_grad()
     settings = TrainingConfig.model_validate(
-        {"steps": steps, "optimizer": {"name": "adam", "lr": 5e-3}, "warmup": min(50, steps // 2), "ema": 0.99}
+        {"steps": _PARTS, "optimizer": {"name": "adamuon", "lr": 1e-2}, "warmup": _PARTS // 20, "ema": 0.99}
     )
     optimizer, average = make_optimizer(step, settings), make_average(step, settings)
     scheduler = make_scheduler(optimizer, settings)
     assert average is not None
-    began = time.process_time()
-    for number in range(steps):
-        scheduler.step_update(number)
-        optimizer.zero_grad()
-        backward(number)
-        torch.nn.utils.clip_grad_norm_(step.parameters(), 1.0)
-        optimizer.step()
-        average.update(step, step=number + 1)
-        tell((number + 1) / steps)
-    return average.module.model.eval(), steps, time.process_time() - began
+    done, began, took = 0, time.process_time(), 0.0
+    with flushed_denormals():
+        while (share := done / steps if seconds is None else took / seconds) < 1:
+            tell(share)
+            scheduler.step_update(int(share * _PARTS))
+            optimizer.zero_grad()
+            rows = torch.randint(len(images), (batch,), generator=generator)
+            step(images[rows], Draw(seed, done, rows.tolist()))[0].backward()
+            torch.nn.utils.clip_grad_norm_(step.parameters(), 1.0)
+            optimizer.step()
+            done += 1
+            average.update(step, step=done)
+            took = time.process_time() - began
+    return average.module.model.eval(), done, took
 
 
 @torch.no_grad()
