@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from mszoo.training.folder import check_free
 from mszoo.training.gradients import CompiledGradients, EagerGradients, Gradients
 from mszoo.training.grow import check_growth, grow
 from mszoo.training.optimization import make_average, make_optimizer, make_scheduler
+from mszoo.training.precision import slowdown
 from mszoo.training.statistics import fit_heads
 from mszoo.training.step import Step
 from mszoo.training.tracking import FOLDER
@@ -46,6 +48,8 @@ _SHARDED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
 }
+
+_IMITATED = 3.0  # times as slow as fp32
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,22 @@ def make_accelerator(recipe: Recipe, out: Path | None = None) -> Accelerator:
             f"each would train alone and overwrite the others' files. On CPUs start with\n"
             f"ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {expected} -m mszoo train ..."
         )
+    _check_gain(accelerator)
     return accelerator
+
+
+def _check_gain(accelerator: Accelerator) -> None:
+    """Warn of a precision that the processor imitates."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(accelerator.mixed_precision)
+    if dtype is None or accelerator.device.type != "cpu" or not accelerator.is_main_process:
+        return
+    if (times := slowdown(dtype)) > _IMITATED:
+        name = accelerator.mixed_precision
+        warnings.warn(
+            f"this processor has no instructions for {name}: a convolution takes {times:.0f} times as long as in fp32; "
+            f"train with training.precision=fp32",
+            stacklevel=2,
+        )
 
 
 def _check_whole() -> None:
