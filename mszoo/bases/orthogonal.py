@@ -12,6 +12,8 @@ the columns. The signal may be shorter than the filter: the indices wrap as ofte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pywt
@@ -55,31 +57,97 @@ class OrthogonalBasis(Basis):
                 f"more than {TOLERANCE:.0e}); use one of haar, db*, sym*, coif*"
             )
         self.wavelet = wavelet
-        # Reversed, so that a correlation computes the sums above. Plain numbers, not buffers: they keep their
-        # precision whatever the model is cast to, and are not saved.
-        self._low, self._high = tuple(bank.dec_lo[::-1]), tuple(bank.dec_hi[::-1])
+        self._bank = _Bank(tuple(bank.dec_lo[::-1]), tuple(bank.dec_hi[::-1]))
 
     @property
     def taps(self) -> int:
         """Length L of the filters."""
-        return len(self._low)
+        return len(self._bank.low)
 
     def extra_repr(self) -> str:  # noqa: D102
         return repr(self.wavelet)
 
     def analyze(self, x: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
         check_size(x.shape[-2], x.shape[-1], 1)
-        dtype, x = x.dtype, _wide(x)
-        top, bottom = split(x, self._low, self._high, -2)
-        (low, vertical), (horizontal, diagonal) = (split(h, self._low, self._high, -1) for h in (top, bottom))
-        return low.to(dtype), torch.cat([horizontal, vertical, diagonal], 1).to(dtype)
+        return _analysis(x, self._bank) if torch.compiler.is_compiling() else _Analysis.apply(x, self._bank)
 
     def synthesize(self, low: Tensor, detail: Tensor) -> Tensor:  # noqa: D102
-        dtype, low, detail = low.dtype, _wide(low), _wide(detail)
-        horizontal, vertical, diagonal = detail.chunk(3, 1)
-        top = merge(low, vertical, self._low, self._high, -1)
-        bottom = merge(horizontal, diagonal, self._low, self._high, -1)
-        return merge(top, bottom, self._low, self._high, -2).to(dtype)
+        given = low, detail, self._bank
+        return _synthesis(*given) if torch.compiler.is_compiling() else _Synthesis.apply(*given)
+
+
+@dataclass(frozen=True)
+class _Bank:
+    """Both filters, reversed, so that a correlation computes the sums above.
+
+    Plain numbers, not buffers: they keep their precision whatever the model is cast to, and are not saved.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+class _Analysis(torch.autograd.Function):
+    """One level of analysis, whose gradient is synthesis.
+
+    Autograd's own gradient of the sums would go over a padded copy of the image for each tap; a compiler, which sees
+    all of them, needs no help.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, bank: _Bank) -> tuple[Tensor, Tensor]:
+        return _analysis(x, bank)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, _Bank], output: tuple[Tensor, Tensor]) -> None:
+        ctx.bank = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Synthesis.apply(*gradients, ctx.bank), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:
+        return _Analysis.apply(tangents[0], ctx.bank)
+
+
+class _Synthesis(torch.autograd.Function):
+    """One level of synthesis, whose gradient is analysis."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(low: Tensor, detail: Tensor, bank: _Bank) -> Tensor:
+        return _synthesis(low, detail, bank)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, _Bank], output: Tensor) -> None:
+        ctx.bank = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        return *_Analysis.apply(gradients[0], ctx.bank), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _Synthesis.apply(*tangents[:2], ctx.bank)
+
+
+def _analysis(x: Tensor, bank: _Bank) -> tuple[Tensor, Tensor]:
+    dtype, x = x.dtype, _wide(x)
+    top, bottom = split(x, bank.low, bank.high, -2)
+    (low, vertical), (horizontal, diagonal) = (split(h, bank.low, bank.high, -1) for h in (top, bottom))
+    return low.to(dtype), torch.cat([horizontal, vertical, diagonal], 1).to(dtype)
+
+
+def _synthesis(low: Tensor, detail: Tensor, bank: _Bank) -> Tensor:
+    dtype, low, detail = low.dtype, _wide(low), _wide(detail)
+    horizontal, vertical, diagonal = detail.chunk(3, 1)
+    top = merge(low, vertical, bank.low, bank.high, -1)
+    bottom = merge(horizontal, diagonal, bank.low, bank.high, -1)
+    return merge(top, bottom, bank.low, bank.high, -2).to(dtype)
 
 
 def orthonormality_error(low: Sequence[float], high: Sequence[float]) -> float:

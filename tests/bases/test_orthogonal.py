@@ -83,6 +83,37 @@ def test_derivatives(name: str) -> None:
         assert check(basis.synthesize, (low, detail), fast_mode=True)
 
 
+@pytest.mark.parametrize("name", ["haar", "db4"])
+def test_derivatives_by_function_transforms(name: str) -> None:
+    """The transform is linear: forward, backward, batched and of second order, its Jacobian is its matrix."""
+    basis = mszoo.create("basis", name)
+
+    def coefficients(x: Tensor) -> Tensor:
+        return torch.cat([part.flatten() for part in basis.analyze(x.reshape(1, 1, 4, 6))])
+
+    def image(c: Tensor) -> Tensor:
+        return basis.synthesize(c[:6].reshape(1, 1, 2, 3), c[6:].reshape(1, 3, 2, 3)).flatten()
+
+    matrix = torch.stack([coefficients(row) for row in torch.eye(24, dtype=torch.float64)], 1)
+    x = torch.randn(24, dtype=torch.float64)
+    for function, expected in ((coefficients, matrix), (image, matrix.mT)):
+        for jacobian in (torch.func.jacrev, torch.func.jacfwd):
+            torch.testing.assert_close(jacobian(function)(x), expected)
+        torch.testing.assert_close(torch.func.vmap(function)(torch.stack([x, 2 * x]))[1], 2 * function(x))
+        curvature = torch.func.hessian(lambda x, function=function: function(x).pow(3).sum())(x)
+        torch.testing.assert_close(curvature, expected.mT @ torch.diag(6 * function(x)) @ expected)
+
+
+@pytest.mark.parametrize("only", ["low", "detail"])
+def test_the_gradient_of_one_part_alone(only: str) -> None:
+    x = torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    basis = mszoo.create("basis", "db2")
+    parts = dict(zip(("low", "detail"), basis.analyze(x), strict=True))
+    (gradient,) = torch.autograd.grad(parts[only].sum(), x)
+    ones = {name: torch.ones_like(part) if name == only else torch.zeros_like(part) for name, part in parts.items()}
+    torch.testing.assert_close(gradient, basis.synthesize(ones["low"], ones["detail"]))
+
+
 @given(any_basis, image_shape, st.sampled_from([torch.float32, torch.bfloat16, torch.float16]))
 def test_runs_in_every_precision(basis: Basis, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     x = torch.rand(shape).to(dtype)
