@@ -11,14 +11,24 @@ import typer
 from rich.progress import Progress
 
 from mszoo.cli.figures import FigureFormat, Figures, FigureSize, Format
-from mszoo.cli.inputs import check_folder, check_images, check_models
+from mszoo.cli.inputs import check_folder_or_table, check_images, check_models, is_table
 from mszoo.cli.options import Device, Overwrite, Seed, Views, number
-from mszoo.cli.output import AsJson, console, errors, plain, print_error, print_json, print_likelihood, print_psnr
+from mszoo.cli.output import (
+    AsJson,
+    console,
+    errors,
+    plain,
+    print_error,
+    print_json,
+    print_likelihood,
+    print_psnr,
+    speaks,
+)
 from mszoo.cli.targets import check_results
 from mszoo.errors import MszooError
 
 if TYPE_CHECKING:
-    from mszoo.evaluation import ComparisonRow, Evaluation
+    from mszoo.evaluation import ComparisonRow, Likelihood, Result
 
 __all__ = ["evaluate"]
 
@@ -44,9 +54,14 @@ def evaluate(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for psnr.csv and plots: against noise level and receptive field.", callback=check_folder
+            help="Folder for psnr.csv and plots: against noise level and receptive field; or a .csv or .parquet file: "
+            "a row for each image and noise level, of one model and any number of images.",
+            callback=check_folder_or_table,
         ),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a table in --out that was ended before its time.")
+    ] = False,
     pixel: Annotated[
         list[str] | None,
         typer.Option(help="ROW,COLUMN of the first image: draw the filter applied there into --out. Several times."),
@@ -61,14 +76,27 @@ def evaluate(
 
     What was measured is written after each model, so that a fault of a later one loses nothing. All processes of
     accelerate launch share the images, each is measured once, and the numbers are those of one process.
+
+    A table of images has no log p (`mszoo log-prob` does); every row is kept as it is measured, and --resume goes on:
+
+    accelerate launch -m mszoo evaluate MODEL --data FOLDER --out psnr.parquet
     """
-    if pixel and out is None:
-        raise MszooError("--pixel draws a picture: say where with --out FOLDER")
     from mszoo.checkpoint.folder import title_of
     from mszoo.recipe import SIGMAS
 
-    pixels = [coordinates(p) for p in pixel or ()]
     sigmas = [number(text, "--sigma") for text in sigma] if sigma else list(SIGMAS)
+    if out is not None and is_table(out):
+        if len(models) > 1 or pixel:
+            raise MszooError(
+                f"{out} is of one model, and has no picture: give --out FOLDER for several, or for --pixel"
+            )
+        _table(models[0], data, out, sigmas, seed, views, resume, overwrite, device, json)
+        return
+    if resume:
+        raise MszooError("--resume goes on with a table: --out psnr.csv or psnr.parquet")
+    if pixel and out is None:
+        raise MszooError("--pixel draws a picture: say where with --out FOLDER")
+    pixels = [coordinates(p) for p in pixel or ()]
     figures = Figures.of(format, figure_size)
     names = [title_of(name) for name in models]
     if len(set(names)) < len(names):
@@ -117,7 +145,7 @@ def evaluate(
             continue
         rows += comparison(f"{title}, {views} views" if views > 1 else title, model, found)
         if Path(source).is_dir():  # what others made is not written into
-            keep(found, Path(source))
+            keep(found.results, Path(source))
         if out is not None:
             left_out = draw(rows, out, figures)
             if pixels:
@@ -140,12 +168,72 @@ def evaluate(
         console.print(f"wrote {plain(', '.join(sorted(str(p) for p in out.iterdir())))}", soft_wrap=True)
 
 
-def keep(found: Evaluation, folder: Path) -> None:
+def _table(
+    model: str,
+    data: str | None,
+    out: Path,
+    sigmas: Sequence[float],
+    seed: int,
+    views: int,
+    resume: bool,
+    overwrite: bool,
+    device: str,
+    json: bool,
+) -> None:
+    """A row for each image, by all processes."""
+    if out.exists() and resume:
+        if speaks():
+            console.print(f"{plain(str(out))} is there: nothing is left to measure", soft_wrap=True)
+        return
+    check_results([out], overwrite)
+
+    import mszoo
+    from mszoo.checkpoint.folder import WEIGHTS, checksum, title_of
+    from mszoo.evaluation import Result, name_of, open_images, psnr_table
+    from mszoo.evaluation.tables import import_pyarrow
+    from mszoo.hub import find
+    from mszoo.inference import fast
+    from mszoo.processes import find_processes
+
+    if out.suffix == ".parquet":
+        import_pyarrow()
+    processes = find_processes(device)
+    loaded = fast(mszoo.load(model, str(processes.device)))
+    with processes.one_voice():
+        images = open_images(data, loaded.channels)
+    with Progress(console=errors, transient=True, disable=not processes.first) as bar:
+        task = bar.add_task(plain(out.name), total=len(images))
+        rows = psnr_table(
+            loaded,
+            images,
+            out,
+            processes,
+            sigmas=sigmas,
+            weights=checksum(find(model) / WEIGHTS),
+            seed=seed,
+            views=views,
+            resume=resume,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    if not processes.first:
+        return
+    found = Result(name_of(data), seed, rows, views)
+    if Path(model).is_dir():
+        keep([found], Path(model))
+    if json:
+        print_json([{"model": title_of(model), "psnr": asdict(found)}])
+        return
+    print_psnr(found)
+    measured = len(sigmas) * rows[0].images
+    console.print(f"wrote {measured:,} row(s) of {len(images):,} image(s) to {plain(str(out))}", soft_wrap=True)
+
+
+def keep(results: Sequence[Result | Likelihood], folder: Path) -> None:
     """Write into the checkpoint; a folder that cannot be written to is no reason to stop."""
     from mszoo.evaluation import write_result
 
     try:
-        for result in found.results:
+        for result in results:
             write_result(folder, result)
     except OSError as error:
         print_error(f"the results are not kept in {folder}: {error.strerror}", "[yellow]warning:[/]")

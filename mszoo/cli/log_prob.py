@@ -15,9 +15,9 @@ from rich.progress import Progress, track
 
 from mszoo.cli.figures import FigureFormatAlone, Figures, FigureSize
 from mszoo.cli.figures import Format as PlotFormat
-from mszoo.cli.inputs import check_alone, check_folder, check_images, check_model
+from mszoo.cli.inputs import check_alone, check_folder_or_table, check_images, check_model, is_table
 from mszoo.cli.options import Device, Overwrite
-from mszoo.cli.output import AsJson, console, errors, plain, print_error, print_json, table
+from mszoo.cli.output import AsJson, console, errors, plain, print_error, print_json, speaks, table
 from mszoo.cli.targets import check_results
 from mszoo.errors import DataError, ImageSizeError, MszooError
 
@@ -26,17 +26,6 @@ __all__ = ["log_prob"]
 if TYPE_CHECKING:
     from mszoo.data import ImageDataset
     from mszoo.evaluation import ProbabilityRow
-
-
-_TABLES = (".csv", ".parquet")
-
-
-def _check_out(path: Path | None) -> Path | None:
-    """A folder, or a table in one."""
-    if path is not None and path.suffix in _TABLES and not path.is_dir():
-        check_folder(path.parent)
-        return path
-    return check_folder(path)
 
 
 class Format(str, Enum):
@@ -57,7 +46,7 @@ def log_prob(
         typer.Option(
             help="Folder for the table, a histogram and a contact sheet; or a .csv or .parquet file: the table alone, "
             "of any number of images, in their order, measured by all processes of accelerate launch.",
-            callback=_check_out,
+            callback=check_folder_or_table,
         ),
     ] = None,
     format: Annotated[Format, typer.Option(help="Of the table in --out.")] = Format.csv,
@@ -89,7 +78,7 @@ def log_prob(
         raise MszooError("which images? Name files, folders, zips or globs")
     figures = Figures.of(figure_format, figure_size)
     histogram, sheet = map(figures.name, ("log-prob", "most-and-least"))
-    if out is not None and out.suffix in _TABLES:
+    if out is not None and is_table(out):
         _score(sources, model, out, resume, overwrite, device)
         return
     check_alone("they share the work for a table, --out scores.parquet")
@@ -196,7 +185,8 @@ def shorten(name: str, most: int = 26) -> str:
 def _score(sources: Sequence[str], model: str, out: Path, resume: bool, overwrite: bool, device: str) -> None:
     """All images into one table, by all processes."""
     if out.exists() and resume:
-        console.print(f"{plain(str(out))} is there: nothing is left to measure", soft_wrap=True)
+        if speaks():
+            console.print(f"{plain(str(out))} is there: nothing is left to measure", soft_wrap=True)
         return
     check_results([out], overwrite)
 

@@ -5,12 +5,14 @@ from mszoo.evaluation.comparison import ComparisonRow, comparison
 from mszoo.evaluation.denoising import PsnrRow, psnr, psnr_curve, psnr_of
 from mszoo.evaluation.evaluation import Evaluation, check_fits, evaluate, name_of, open_images
 from mszoo.evaluation.probability import ProbabilityRow, probabilities
+from mszoo.evaluation.psnr_table import ImagePsnrRow, psnr_table
 from mszoo.evaluation.results import Likelihood, Result, likelihood_of, read_likelihoods, read_results, write_result
 from mszoo.evaluation.tables import write_csv, write_parquet
 
 __all__ = [
     "ComparisonRow",
     "Evaluation",
+    "ImagePsnrRow",
     "Joined",
     "Likelihood",
     "ProbabilityRow",
@@ -26,6 +28,7 @@ __all__ = [
     "psnr",
     "psnr_curve",
     "psnr_of",
+    "psnr_table",
     "read_likelihoods",
     "read_results",
     "log_prob_table",

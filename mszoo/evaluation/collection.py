@@ -8,8 +8,6 @@ are the same to the last bit, for any number of processes, and however often the
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -22,14 +20,13 @@ from torch import Tensor
 from mszoo.data import ImageDataset
 from mszoo.errors import DataError, ImageSizeError, MszooError
 from mszoo.evaluation.probability import ProbabilityRow, batches, measure, row_of
+from mszoo.evaluation.rows import Rows
 from mszoo.evaluation.tables import write_csv, write_parquet
-from mszoo.files import read_text, replace_file
 from mszoo.model import MultiScaleModel
 from mszoo.processes import Processes
 
-__all__ = ["Joined", "log_prob_table"]
+__all__ = ["Joined", "log_prob_table", "names_digest"]
 
-_ABOUT = "about.json"
 _ROW = np.dtype([("image", "<i8"), ("height", "<i4"), ("width", "<i4"), ("log_prob", "<f8")])  # no height: broken
 
 
@@ -112,9 +109,9 @@ def log_prob_table(
         ...     log_prob_table(model, Photographs(1, split="test"), out, find_processes("cpu"), weights="any")
         1
     """
-    rows = _Rows(Path(f"{out}.part"), processes.rank)
+    rows = Rows(Path(f"{out}.part"), processes.rank, _ROW)
     if processes.first:
-        rows.begin({"weights": weights, "images": len(images), "names": _digest(images)}, resume)
+        rows.begin({"weights": weights, "images": len(images), "names": names_digest(images)}, resume)
     processes.wait()
     done = rows.done(len(images))
     processes.wait()  # nobody adds rows before all know the same ones
@@ -162,73 +159,19 @@ class _Fits:
                 warnings.warn(f"skipped: {fault}", stacklevel=2)
 
 
-class _Rows:
-    """What all processes have measured, in the order in which they did: a file for each."""
-
-    def __init__(self, folder: Path, rank: int) -> None:
-        self._folder, self._file = folder, folder / f"{rank}.rows"
-
-    def begin(self, about: dict[str, object], resume: bool) -> None:
-        """Make the folder, or find that what it holds can be gone on with."""
-        try:
-            before = json.loads(read_text(self._folder / _ABOUT))
-        except FileNotFoundError:
-            before = None
-        except (OSError, ValueError):
-            raise MszooError(f"{self._folder} cannot be read; remove it, and measure again") from None
-        if before is not None and not resume:
-            raise MszooError(
-                f"{self._folder} holds {self.count()} row(s) of a measurement that was ended: go on with --resume, or "
-                f"remove it"
-            )
-        if before is not None and before != about:
-            which = "another model's" if before.get("weights") != about["weights"] else "of other images"
-            raise MszooError(f"the measurement in {self._folder} is {which}; choose another --out, or remove it")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(about) + "\n"
-        replace_file(self._folder / _ABOUT, lambda part: part.write_text(text, encoding="utf-8"))
-        for file in self._folder.glob("*.rows"):  # a row that was cut off by the end
-            with open(file, "r+b") as cut:
-                cut.truncate(file.stat().st_size // _ROW.itemsize * _ROW.itemsize)
-
-    def add(self, rows: list[tuple[int, int, int, float]]) -> None:
-        """A batch: on the disk when this returns."""
-        with open(self._file, "ab", buffering=0) as file:
-            file.write(np.array(rows, _ROW).tobytes())
-
-    def count(self) -> int:
-        """How many rows there are."""
-        return sum(file.stat().st_size for file in self._folder.glob("*.rows")) // _ROW.itemsize
-
-    def done(self, images: int) -> np.ndarray:
-        """Which images have a row, (images,) bool."""
-        done = np.zeros(images, bool)
-        for rows in self._read():
-            done[rows["image"]] = True
-        return done
-
-    def all(self, images: int) -> np.ndarray:
-        """The rows in the order of the images, each once."""
-        rows = np.zeros(images, _ROW)
-        for some in self._read():
-            rows[some["image"]] = some
-        return rows[self.done(images)]
-
-    def remove(self) -> None:
-        """All is in the table."""
-        shutil.rmtree(self._folder)
-
-    def _read(self) -> Iterator[np.ndarray]:
-        for file in sorted(self._folder.glob("*.rows")):
-            yield np.fromfile(file, _ROW)
-
-
 def _described(row: np.void, images: ImageDataset) -> ProbabilityRow:
     size = images.channels, int(row["height"]), int(row["width"])
     return row_of(images.label(int(row["image"])), size, float(row["log_prob"]))
 
 
-def _digest(images: ImageDataset) -> str:
+def names_digest(images: ImageDataset) -> str:
+    """Of all names in their order: other images have another one.
+
+    Example:
+        >>> from mszoo.data import Photographs
+        >>> names_digest(Photographs(1)) == names_digest(Photographs(1, split="test"))
+        False
+    """
     digest = hashlib.sha256()
     for i in range(len(images)):
         digest.update(images.label(i).encode("utf-8", "surrogateescape") + b"\0")
