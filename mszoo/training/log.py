@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mszoo.files import replace_file
 from mszoo.recipe import Recipe
+from mszoo.training.divided import divides
 from mszoo.training.tracking import Tracker
 
 __all__ = ["METRICS", "Log"]
@@ -56,7 +57,8 @@ class Log:
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
             kept = [line for line in lines if _step_of(line) <= start] if start else []
             replace_file(path, lambda p: p.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8"))
-        processes, kind, device = accelerator.num_processes, accelerator.distributed_type.value, accelerator.device
+        kind = "FSDP" if divides(accelerator) else accelerator.distributed_type.value
+        processes, device = accelerator.num_processes, accelerator.device
         self.write("start", start, processes=processes, distributed=kind, device=str(device))
         self.say(f"{self._name}: {processes} process{'es' * (processes > 1)} ({kind}), {device}, into {out}")
 

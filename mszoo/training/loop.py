@@ -60,20 +60,21 @@ def train(source: Source, out: Path, resume: bool = False, overwrite: bool = Fal
             clear_best(out)
         try:
             with Signals(accelerator) as signals, Log(out, recipe, start, accelerator) as log, flushed_denormals():
-                optimize(run, log, signals)
+                model = optimize(run, log, signals)
         except OSError as error:
             if error.filename != str(out / METRICS):
                 raise
             raise unsaved(run, METRICS, error) from error
         accelerator.end_training()
-    return run.kept.model.eval()
+    return model.eval()
 
 
-def optimize(run: Run, log: Log, signals: Signals) -> None:
-    """Take the steps of a run that are left; evaluate and save when they are due."""
+def optimize(run: Run, log: Log, signals: Signals) -> MultiScaleModel:
+    """Take the steps of a run that are left; evaluate and save when they are due. Returns what was saved last."""
     accelerator, settings, every = run.accelerator, run.recipe.training, run.recipe.evaluation.every
     batches, watch = run.batches.steps(run.start, settings.steps), Watch(accelerator, settings, run.start, run.out)
-    run.step.train()
+    model = run.kept.model
+    run.wrapped.train()
     for at in range(run.start + 1, settings.steps + 1):
         run.scheduler.step_update(at - 1)
         for x, draw in islice(batches, settings.accumulate):
@@ -97,6 +98,7 @@ def optimize(run: Run, log: Log, signals: Signals) -> None:
                 keep_best(run, model, at, evaluate(run, model, at, log))
             if saves:
                 save_checkpoint(run, model, at)
-            run.step.train()
+            run.wrapped.train()
         if stopped and not last:
             raise Stopped(at, signals.number)
+    return model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import nn
 from mszoo.data import spread
 from mszoo.errors import OptionsError, suggest
 from mszoo.recipe import TrainingConfig
+from mszoo.training.divided import part, whole
 
 __all__ = ["make_average", "make_optimizer", "make_scheduler"]
 
@@ -37,7 +39,7 @@ def make_optimizer(module: nn.Module, settings: TrainingConfig) -> torch.optim.O
     except Exception as error:  # each of timm's optimizers has its own for options that it cannot use
         raise _fault("optimizer", f"{name} does not take these options: {error}") from None
     if isinstance(optimizer, muon.Muon):
-        _step_in_float32(optimizer)
+        _step_in_float32_and_whole(optimizer)
     return optimizer
 
 
@@ -86,10 +88,11 @@ def make_average(module: nn.Module, settings: TrainingConfig) -> ModelEmaV3 | No
     return ModelEmaV3(module, decay=settings.ema, use_warmup=True, exclude_buffers=True)
 
 
-def _step_in_float32(optimizer: muon.Muon) -> None:
-    """Let Muon orthogonalize in float32 on a CPU: timm's bfloat16 is ten times slower there on most processors.
+def _step_in_float32_and_whole(optimizer: muon.Muon) -> None:
+    """Let Muon orthogonalize in float32 on a CPU, and matrices that the processes have parts of as a whole.
 
-    timm has no option for it. Its function is exchanged during this optimizer's steps, and is itself again after each.
+    timm's bfloat16 is ten times slower there on most processors; of parts it makes products, or fails. It has no option
+    for either. Its functions are exchanged during this optimizer's steps, and are themselves again after each.
     """
     step, timms = optimizer.step, muon.zeropower_via_newtonschulz
 
@@ -98,16 +101,38 @@ def _step_in_float32(optimizer: muon.Muon) -> None:
             options.setdefault("dtype", torch.float32)
         return timms(gradient, *args, **options)
 
+    exchanged = {
+        "zeropower_via_newtonschulz": (timms, orthogonalize),
+        "muon": (muon.muon, _whole(muon.muon)),
+        "adamuon": (muon.adamuon, _whole(muon.adamuon)),
+    }
+
     @functools.wraps(step)
-    def step_in_float32(*args: Any, **options: Any) -> Any:
+    def changed_step(*args: Any, **options: Any) -> Any:
         with _ONE_AT_A_TIME:
-            muon.zeropower_via_newtonschulz = orthogonalize
+            for name, (_, function) in exchanged.items():
+                setattr(muon, name, function)
             try:
                 return step(*args, **options)
             finally:
-                muon.zeropower_via_newtonschulz = timms
+                for name, (function, _) in exchanged.items():
+                    setattr(muon, name, function)
 
-    optimizer.step = step_in_float32
+    optimizer.step = changed_step
+
+
+def _whole(function: Callable[..., None]) -> Callable[..., None]:
+    """A function that changes tensors, given as lists of equal length, as it changes whole ones, one at a time."""
+
+    def on_whole(*lists: list[torch.Tensor], **options: Any) -> None:
+        for parts in zip(*lists, strict=True):
+            wholes = [whole(t) for t in parts]
+            function(*([t] for t in wholes), **options)
+            for mine, changed in zip(parts, wholes, strict=True):
+                if changed is not mine:
+                    mine.copy_(part(changed, mine))
+
+    return on_whole
 
 
 def _fault(key: str, text: str, *inner: str) -> OptionsError:

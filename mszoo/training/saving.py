@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from typing import Any
 
 import torch
 from accelerate.utils import broadcast, gather_object
@@ -14,6 +13,7 @@ from mszoo.errors import TrainingError
 from mszoo.inference import has_density, normalize
 from mszoo.model import MultiScaleModel
 from mszoo.training import state
+from mszoo.training.divided import whole_step
 from mszoo.training.log import Log
 from mszoo.training.start import Run
 from mszoo.training.statistics import calibrate
@@ -35,7 +35,7 @@ def settle(run: Run, at: int, log: Log) -> MultiScaleModel:
     """
     for buffer in run.step.buffers():
         broadcast(buffer)
-    kept, device = run.kept, run.accelerator.device
+    kept, device = whole_step(run.kept), run.accelerator.device
     kept.model.constants.clear()  # a density's, of the weights before
     with run.accelerator.autocast():
         calibrate(kept, ((x.to(device), draw) for x, draw in run.first_batches()))
@@ -87,16 +87,11 @@ def unsaved(run: Run, what: str, error: OSError) -> TrainingError:
 
 
 def _bytes(run: Run) -> int:
-    """What a model and a state take, nearly all of it tensors."""
-
-    def size(value: Any) -> int:
-        if isinstance(value, dict):
-            return sum(map(size, value.values()))
-        return value.nbytes if isinstance(value, Tensor) else 0
-
-    average = {} if run.average is None else run.average.state_dict()
-    held = (run.kept.model.state_dict(), run.step.state_dict(), run.optimizer.state_dict(), average)
-    return sum(map(size, held))
+    """What a model and a state take, nearly all of it tensors; divided ones count whole, and are not gathered here."""
+    modules = [run.kept.model, run.step, *([] if run.average is None else [run.average])]
+    tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
+    moments = [v for of_one in run.optimizer.state.values() for v in of_one.values() if isinstance(v, Tensor)]
+    return sum(t.nbytes for t in (*tensors, *moments))
 
 
 def _fingerprint(module: nn.Module) -> str:

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from mszoo.recipe.source import KeyPath
 from mszoo.training import state
 from mszoo.training.batches import Batches, choose
 from mszoo.training.check import check
+from mszoo.training.divided import check_division, divide, divide_optimizer, divides, hidden
 from mszoo.training.folder import check_free
 from mszoo.training.gradients import CompiledGradients, EagerGradients, Gradients
 from mszoo.training.grow import check_growth, grow
@@ -42,9 +44,8 @@ from mszoo.training.tracking import FOLDER
 
 __all__ = ["Run", "find_start", "make_accelerator", "open_data", "prepare", "rehearse"]
 
-# By the variable with which Accelerate's launcher asks for it: what divides the weights among the processes.
-_SHARDED = {
-    "ACCELERATE_USE_FSDP": "FSDP",
+# By the variable with which Accelerate's launcher asks for it: what replaces the loop of training, or parts of it.
+_REFUSED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
 }
@@ -61,7 +62,7 @@ class Run:
         out: the run's folder.
         accelerator: devices, processes and precision.
         step: the model and its objectives, whose forward is the loss.
-        wrapped: the same, as Accelerate wraps it.
+        wrapped: the same, as Accelerate wraps it or :func:`mszoo.training.divided.divide` divides it: what is called.
         optimizer, scheduler: what changes the weights, and at which rate.
         gradients: how they are computed.
         average: moving average of the weights; None: none.
@@ -86,7 +87,7 @@ class Run:
 
     @property
     def kept(self) -> Step:
-        """What is evaluated and saved: the moving average, or else what is trained."""
+        """What is evaluated and saved: the moving average, or else what is trained; divided, if that is."""
         if self.average is None:
             return self.step
         assert isinstance(self.average.module, Step)
@@ -155,9 +156,13 @@ def prepare(source: Source, recipe: Recipe, out: Path, accelerator: Accelerator,
     if start == 0 and settings.init is None:
         fit_heads(step, lambda: (x for x, _ in batches.whole().steps(0, settings.calibration_batches)))
 
-    optimizer = make_optimizer(step, settings)
+    make = partial(make_optimizer, settings=settings)
+    if divides(accelerator):
+        wrapped = divide(step, accelerator)
+        optimizer = accelerator.prepare(divide_optimizer(make, step, settings.optimizer.name))
+    else:
+        wrapped, optimizer = accelerator.prepare(step, make(step))
     scheduler = make_scheduler(optimizer, settings)
-    wrapped, optimizer = accelerator.prepare(step, optimizer)
     gradients = CompiledGradients(accelerator, step) if settings.compile else EagerGradients(accelerator, wrapped)
     average = make_average(step, settings)
     if start:
@@ -174,18 +179,20 @@ def make_accelerator(recipe: Recipe, out: Path | None = None) -> Accelerator:
         recipe: its precision and accumulation, and its tracker.
         out: the run's folder; None: there is no tracker.
     """
-    _check_whole()
+    _check_launch()
+    check_division(recipe.training)
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[recipe.training.precision]
     try:
         # as a plugin, the recipe's number is not overridden by the launcher's environment
         accumulation = GradientAccumulationPlugin(num_steps=recipe.training.accumulate, sync_with_dataloader=False)
         tracker = None if out is None else recipe.training.tracker
-        accelerator = Accelerator(
-            mixed_precision=precision,
-            gradient_accumulation_plugin=accumulation,
-            log_with=None if tracker is None else tracker.name,
-            project_config=None if out is None else ProjectConfiguration(logging_dir=str(out / FOLDER)),
-        )
+        with hidden():
+            accelerator = Accelerator(
+                mixed_precision=precision,
+                gradient_accumulation_plugin=accumulation,
+                log_with=None if tracker is None else tracker.name,
+                project_config=None if out is None else ProjectConfiguration(logging_dir=str(out / FOLDER)),
+            )
     except ValueError as error:
         raise TrainingError(f"Accelerate cannot start: {error}") from None
     expected = int(os.environ.get("WORLD_SIZE", "1"))
@@ -213,19 +220,17 @@ def _check_gain(accelerator: Accelerator) -> None:
         )
 
 
-def _check_whole() -> None:
-    """Raise :class:`TrainingError` if the launcher asks for weights that are divided among the processes.
+def _check_launch() -> None:
+    """Raise :class:`TrainingError` if the launcher asks for what training does not use.
 
-    On a CPU Accelerate would not do so, and not say so.
+    On a CPU Accelerate would not do it, and not say so.
     """
-    for variable, name in _SHARDED.items():
+    for variable, name in _REFUSED.items():
         if parse_flag_from_env(variable):
             raise TrainingError(
-                f"{name} divides the weights among the processes, and training needs them whole on each: the moving "
-                f"average, evaluations and checkpoints are of the model itself, and the loss of an energy holds "
-                f"derivatives, whose second backward pass PyTorch does not support with divided weights. It would save "
-                f"little: memory goes to activations, which are not divided. Start with accelerate launch --multi_gpu, "
-                f"and save memory with training.accumulate, or training.precision=bf16"
+                f"{name} takes backward passes, clipping and saving out of training's hands, and is not supported. "
+                f"To divide the weights among the processes, start with accelerate launch --use_fsdp; else with "
+                f"accelerate launch --multi_gpu"
             )
 
 

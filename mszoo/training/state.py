@@ -64,10 +64,11 @@ def save(accelerator: Accelerator, folder: Path, step: int, average: nn.Module |
 
 def _write(accelerator: Accelerator, temporary: Path, average: nn.Module | None) -> None:
     accelerator.save_state(str(temporary))
+    averaged = None if average is None else average.state_dict()  # of divided weights: by all processes together
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        if average is not None:
-            tensors = {name: tensor.contiguous() for name, tensor in average.state_dict().items()}
+        if averaged is not None:
+            tensors = {name: tensor.contiguous() for name, tensor in averaged.items()}
             safetensors.torch.save_file(tensors, temporary / _AVERAGE)
         files = [file for file in temporary.rglob("*") if file.is_file()]
         checksums = {str(file.relative_to(temporary)): checksum(file) for file in files}

@@ -132,26 +132,6 @@ def test_processes_that_do_not_know_of_each_other_are_refused(tmp_path):
     assert not (tmp_path / "config.json").exists()
 
 
-@pytest.mark.parametrize("recipe", ["smoke-denoiser", pytest.param("smoke-energy", marks=pytest.mark.slow)])
-def test_weights_are_not_divided_among_processes(tmp_path, recipe):
-    """On a CPU Accelerate itself would ignore FSDP silently."""
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--use_fsdp", "--num_processes", "2"]
-    done = subprocess.run(
-        [*launch, "--main_process_port", "0", "-m", *command(recipe, tmp_path / "run")[2:]],
-        env=environment(ACCELERATE_USE_CPU="true"),
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode != 0
-    said = " ".join(done.stderr.split())
-    assert "FSDP divides the weights" in said
-    assert "the loss of an energy holds derivatives" in said
-    assert "accelerate launch --multi_gpu" in said
-    assert "training.accumulate" in said
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_diverging_run_stops_and_says_so(tmp_path):
     done = subprocess.run(
         command(
