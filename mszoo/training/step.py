@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,7 @@ class Step(nn.Module):
         self.trained = set(range(len(objectives)) if scales is None else scales)
         for j, head in enumerate(model.scales):
             head.requires_grad_(j in self.trained)
+        self.register_load_state_dict_pre_hook(_add_empty)
 
     def forward(self, x: Tensor, draw: Draw) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (a scalar) and what to log, from images (B, C, H, W) and the step's random numbers."""
@@ -66,3 +68,10 @@ class Step(nn.Module):
         objective = self.objectives[j]
         assert isinstance(objective, Objective)
         return objective
+
+
+def _add_empty(step: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Of several empty tensors Accelerate's states have one: it takes them for the same memory."""
+    for name, t in step.state_dict(keep_vars=True).items():
+        if not t.numel():
+            state.setdefault(prefix + name, t)

@@ -39,7 +39,6 @@ HEADS = {
 RUNS = {
     "denoiser": ("training.ema=0.9", "training.clip=0.1", "training.accumulate=2", "training.optimizer.name=adamw"),
     "score": ("training.ema=null", "training.optimizer.name=adam"),
-    "anchored": ("training.ema=0.9", "training.clip=0.1", "training.optimizer.name=adamw"),
 }
 
 
@@ -98,12 +97,10 @@ def test_gradients_and_steps_are_those_of_whole_weights(tmp_path: Path) -> None:
         assert "training.optimizer.name=adamw" in found["adamp"]
 
 
-@pytest.mark.parametrize(
-    "head", ["denoiser", *(pytest.param(h, marks=pytest.mark.slow) for h in ("score", "anchored"))]
-)
+@pytest.mark.parametrize("head", ["denoiser", pytest.param("score", marks=pytest.mark.slow)])
 def test_a_run_gives_the_weights_of_one_process_also_resumed(tmp_path: Path, head: str) -> None:
     noise = "{max_sigma: 1.0}" if head == "denoiser" else "{psnr: [40, -10]}"
-    part = {"conditioner": ODD, "head": head if head != "anchored" else {"name": head, "levels": 0}}
+    part = {"conditioner": ODD, "head": head}
     words = small_run(
         *(f"model={ {'channels': 1, 'basis': 'haar', 'levels': 1, 'detail': part, 'coarse': part} }", *RUNS[head]),
         *(f"objective={{name: {HEADS[head]}, noise: {noise}}}", "training.batch_size=4", "training.checkpoint_every=4"),

@@ -82,6 +82,24 @@ def test_new_weights_take_old_measurements_away(tmp_path):
     assert not (out / "evaluation.json").exists()
 
 
+def test_a_model_with_several_empty_buffers_goes_on(tmp_path):
+    shape = "receptive_field: 5, depth: 2, width: 4"
+    network = f"{{name: bias_free_cnn, {shape}, norm: channel, activation: gelu, noise_embedding: true}}"
+    scale = f"{{conditioner: {network}, head: {{name: anchored, levels: 0}}}}"  # no bands, no variances of bands
+    model = ["model.basis=haar", "model.levels=1", f"model.detail={scale}", f"model.coarse={scale}"]
+    overrides = [*model, "training.scheduler=null"]  # a cosine of two steps is not that of three
+
+    def go(out: Path, steps: int, resume: bool = False) -> dict[str, Tensor]:
+        train(read_recipe("smoke-energy", small_run(*overrides, steps=steps)), out, resume)
+        return mszoo.load(str(out)).state_dict()
+
+    whole = go(tmp_path / "whole", 3)
+    assert sum(not t.numel() for t in whole.values()) == 2
+    go(tmp_path / "run", 2)
+    resumed = go(tmp_path / "run", 3, resume=True)
+    assert all(torch.equal(t, resumed[name]) for name, t in whole.items())
+
+
 def test_a_diverged_model_is_never_saved(tmp_path):
     out = run(tmp_path / "run", "training.checkpoint_every=1")
     before = (out / "model.safetensors").read_bytes()
