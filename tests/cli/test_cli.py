@@ -258,7 +258,7 @@ def test_what_will_not_fit_is_found_before_the_first_is_measured(mszoo_command, 
 
 def test_results_that_cannot_be_kept_are_told_all_the_same(tmp_path, capsys):
     found = evaluate(denoiser(), mszoo.create("dataset", "photographs", 1, split="test"), sigmas=[0.1])
-    keep(found, tmp_path / "gone")
+    keep(found.results, tmp_path / "gone")
     assert "are not kept in" in capsys.readouterr().err
 
 

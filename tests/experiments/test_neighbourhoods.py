@@ -78,7 +78,12 @@ def test_what_is_measured_is_kept_when_it_is_stopped(tmp_path: Path) -> None:
     given = ["--data", images, "--test", images, "--out", str(out), "--parameters", "3000", "--levels", "0"]
     fields = ["--field", "5", *(word for field in range(7, 23, 2) for word in ("--field", str(field)))]
     command = [sys.executable, "-m", "mszoo", "experiment", "neighbourhoods", *given, *fields, "--steps", "60"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+
+    def heed() -> None:  # what a shell starts in the background ignores SIGINT, and so would its children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **pipes, text=True, preexec_fn=heed) as process:
         assert process.stdout is not None
         assert "receptive field 5" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
