@@ -86,7 +86,7 @@ def evaluate(
     """
     images = data if isinstance(data, ImageDataset) else open_images(data, model.channels)
     check_fits(model, images)
-    called = one_line(name_of(data) if name is None else name)[:LONGEST_NAME]
+    called = name_of(data) if name is None else one_line(name)[:LONGEST_NAME]
     with processes.one_voice():
         dense = has_density(model) and images.channels == model.channels and _any_fits(model, images)
     total, done = len(images) * (len(sigmas) + dense), iter(range(1, len(images) * (len(sigmas) + 1) + 1))
@@ -145,12 +145,14 @@ def name_of(data: ImageDataset | str | Path | None) -> str:
         'set12'
     """
     if data is None:
-        return "photographs"
-    if isinstance(data, ImageDataset):
+        name = "photographs"
+    elif isinstance(data, ImageDataset):
         part = getattr(data, "part", None)
-        return type(data).__name__ if part is None else part.name
-    path = Path(data)
-    return path.stem or path.resolve().stem or "images"
+        name = type(data).__name__ if part is None else part.name
+    else:
+        path = Path(data)
+        name = path.stem or path.resolve().stem or "images"
+    return one_line(name)[:LONGEST_NAME]
 
 
 def _any_fits(model: MultiScaleModel, images: ImageDataset) -> bool:

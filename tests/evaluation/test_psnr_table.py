@@ -12,11 +12,13 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 import mszoo
+from mszoo.cli import app
 from mszoo.data import ImageDataset, ImageFolder
 from mszoo.errors import DataError, MszooError
-from mszoo.evaluation import psnr_curve, psnr_of, psnr_table
+from mszoo.evaluation import psnr_curve, psnr_of, psnr_table, read_results
 from mszoo.processes import Processes
 from tests.factories import energy
 from tests.launching import TWO
@@ -141,3 +143,15 @@ def test_two_processes_killed_in_the_middle_write_what_one_writes(tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
     assert done.stdout.count("150 row(s) of 150 image(s)") == 1
+
+
+def test_a_name_that_is_no_line_is_kept_as_one(tmp_path: Path) -> None:
+    """A path may hold anything; what a checkpoint keeps can be read again."""
+    folder = write_images(tmp_path / "two\nlines", 2)
+    energy(levels=1).save_pretrained(tmp_path / "model")
+    words = ["evaluate", str(tmp_path / "model"), "--data", str(folder), "--sigma", "0.1"]
+    result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "psnr.csv")])
+    assert result.exit_code == 0, result.output
+    [kept] = read_results(tmp_path / "model")
+    assert kept.data == "two lines"
+    assert kept.rows[0].images == 2
