@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-TWO = "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"
+TWO, DIVIDED = (
+    ("accelerate.commands.launch", way, "--num_processes", "2", "--main_process_port", "0")
+    for way in ("--multi_gpu", "--use_fsdp")
+)
 
 
 def on_two_processes(script: str, beside: str, *words: object, **variables: str) -> str:

@@ -11,7 +11,7 @@ import typer
 from rich.progress import Progress
 
 from mszoo.cli.figures import FigureFormat, Figures, FigureSize, Format
-from mszoo.cli.inputs import check_folder_or_table, check_images, check_models, is_table
+from mszoo.cli.inputs import check_images, check_models
 from mszoo.cli.options import Device, Overwrite, Seed, Views, number
 from mszoo.cli.output import (
     AsJson,
@@ -22,8 +22,8 @@ from mszoo.cli.output import (
     print_json,
     print_likelihood,
     print_psnr,
-    speaks,
 )
+from mszoo.cli.tables import check_folder_or_table, is_measured, is_table
 from mszoo.cli.targets import check_results
 from mszoo.errors import MszooError
 
@@ -181,22 +181,16 @@ def _table(
     json: bool,
 ) -> None:
     """A row for each image, by all processes."""
-    if out.exists() and resume:
-        if speaks():
-            console.print(f"{plain(str(out))} is there: nothing is left to measure", soft_wrap=True)
+    if is_measured(out, resume, overwrite):
         return
-    check_results([out], overwrite)
 
     import mszoo
     from mszoo.checkpoint.folder import WEIGHTS, checksum, title_of
     from mszoo.evaluation import Result, name_of, open_images, psnr_table
-    from mszoo.evaluation.tables import import_pyarrow
     from mszoo.hub import find
     from mszoo.inference import fast
     from mszoo.processes import find_processes
 
-    if out.suffix == ".parquet":
-        import_pyarrow()
     processes = find_processes(device)
     loaded = fast(mszoo.load(model, str(processes.device)))
     with processes.one_voice():

@@ -14,12 +14,10 @@ from mszoo.errors import DataError, MszooError
 __all__ = [
     "check_alone",
     "check_folder",
-    "check_folder_or_table",
     "check_images",
     "check_model",
     "check_models",
     "check_named",
-    "is_table",
 ]
 
 
@@ -81,16 +79,3 @@ def check_folder(path: Path | None) -> Path | None:
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise MszooError(f"{path} cannot be written to: no permission in {nearest}")
     return path
-
-
-def is_table(path: Path) -> bool:
-    """Whether results go into a table in a file, not into a folder."""
-    return path.suffix in (".csv", ".parquet") and not path.is_dir()
-
-
-def check_folder_or_table(path: Path | None) -> Path | None:
-    """As :func:`check_folder`; of a table, the folder that it goes into."""
-    if path is not None and is_table(path):
-        check_folder(path.parent)
-        return path
-    return check_folder(path)

@@ -15,9 +15,10 @@ from rich.progress import Progress, track
 
 from mszoo.cli.figures import FigureFormatAlone, Figures, FigureSize
 from mszoo.cli.figures import Format as PlotFormat
-from mszoo.cli.inputs import check_alone, check_folder_or_table, check_images, check_model, is_table
+from mszoo.cli.inputs import check_alone, check_images, check_model
 from mszoo.cli.options import Device, Overwrite
-from mszoo.cli.output import AsJson, console, errors, plain, print_error, print_json, speaks, table
+from mszoo.cli.output import AsJson, console, errors, plain, print_error, print_json, table
+from mszoo.cli.tables import check_folder_or_table, is_measured, is_table
 from mszoo.cli.targets import check_results
 from mszoo.errors import DataError, ImageSizeError, MszooError
 
@@ -96,9 +97,9 @@ def log_prob(
         raise MszooError("no image could be measured")
 
     import mszoo
-    from mszoo.evaluation import probabilities, write_csv, write_parquet
+    from mszoo.evaluation import probabilities
     from mszoo.evaluation.journal import Journal
-    from mszoo.evaluation.tables import import_pyarrow
+    from mszoo.evaluation.tables import import_pyarrow, write_table
     from mszoo.hub import find
 
     if format is Format.parquet:
@@ -146,8 +147,7 @@ def log_prob(
     from mszoo.evaluation import plots
     from mszoo.evaluation.probability import cut
 
-    write = write_csv if format is Format.csv else write_parquet
-    write(rows, out / f"log-prob.{format.value}")
+    write_table(rows, out / f"log-prob.{format.value}")
     if finite:
         if len(finite) > 1:
             values = {"images": [row.db_per_dim for row, _, _ in finite]}
@@ -184,21 +184,15 @@ def shorten(name: str, most: int = 26) -> str:
 
 def _score(sources: Sequence[str], model: str, out: Path, resume: bool, overwrite: bool, device: str) -> None:
     """All images into one table, by all processes."""
-    if out.exists() and resume:
-        if speaks():
-            console.print(f"{plain(str(out))} is there: nothing is left to measure", soft_wrap=True)
+    if is_measured(out, resume, overwrite):
         return
-    check_results([out], overwrite)
 
     import mszoo
     from mszoo.checkpoint.folder import WEIGHTS, checksum
     from mszoo.evaluation import Joined, log_prob_table
-    from mszoo.evaluation.tables import import_pyarrow
     from mszoo.hub import find
     from mszoo.processes import find_processes
 
-    if out.suffix == ".parquet":
-        import_pyarrow()
     processes = find_processes(device)
     loaded = mszoo.load(model, str(processes.device))
     opened: list[ImageDataset] = []

@@ -7,7 +7,6 @@ are the same to the last bit, for any number of processes, and however often the
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -21,11 +20,11 @@ from mszoo.data import ImageDataset
 from mszoo.errors import DataError, ImageSizeError, MszooError
 from mszoo.evaluation.probability import ProbabilityRow, batches, measure, row_of
 from mszoo.evaluation.rows import Rows
-from mszoo.evaluation.tables import write_csv, write_parquet
+from mszoo.evaluation.tables import write_table
 from mszoo.model import MultiScaleModel
 from mszoo.processes import Processes
 
-__all__ = ["Joined", "log_prob_table", "names_digest"]
+__all__ = ["Joined", "log_prob_table"]
 
 _ROW = np.dtype([("image", "<i8"), ("height", "<i4"), ("width", "<i4"), ("log_prob", "<f8")])  # no height: broken
 
@@ -110,11 +109,7 @@ def log_prob_table(
         1
     """
     rows = Rows(Path(f"{out}.part"), processes.rank, _ROW)
-    if processes.first:
-        rows.begin({"weights": weights, "images": len(images), "names": names_digest(images)}, resume)
-    processes.wait()
-    done = rows.done(len(images))
-    processes.wait()  # nobody adds rows before all know the same ones
+    done = rows.begin(images, processes, {"weights": weights}, resume)
     fits = _Fits(images, model.unit, tell=processes.first)
     left = (batch for batch in batches(images, model.unit, numbers=fits) if not done[batch].all())
     for batch in processes.share(left):
@@ -131,8 +126,7 @@ def log_prob_table(
     found = found[found["height"] > 0]
     if not len(found):
         raise ImageSizeError("no image could be measured")
-    write = write_parquet if out.suffix == ".parquet" else write_csv
-    write((_described(row, images) for row in found), out)
+    write_table((_described(row, images) for row in found), out)
     rows.remove()
     return len(found)
 
@@ -162,17 +156,3 @@ class _Fits:
 def _described(row: np.void, images: ImageDataset) -> ProbabilityRow:
     size = images.channels, int(row["height"]), int(row["width"])
     return row_of(images.label(int(row["image"])), size, float(row["log_prob"]))
-
-
-def names_digest(images: ImageDataset) -> str:
-    """Of all names in their order: other images have another one.
-
-    Example:
-        >>> from mszoo.data import Photographs
-        >>> names_digest(Photographs(1)) == names_digest(Photographs(1, split="test"))
-        False
-    """
-    digest = hashlib.sha256()
-    for i in range(len(images)):
-        digest.update(images.label(i).encode("utf-8", "surrogateescape") + b"\0")
-    return digest.hexdigest()

@@ -15,10 +15,9 @@ import numpy as np
 
 from mszoo.data import ImageDataset, readable
 from mszoo.errors import DataError
-from mszoo.evaluation.collection import names_digest
 from mszoo.evaluation.denoising import PsnrRow, psnr_of
 from mszoo.evaluation.rows import Rows
-from mszoo.evaluation.tables import write_csv, write_parquet
+from mszoo.evaluation.tables import write_table
 from mszoo.model import MultiScaleModel
 from mszoo.processes import Processes
 
@@ -96,12 +95,8 @@ def psnr_table(
     """
     row = np.dtype([("image", "<i8"), ("height", "<i4"), ("width", "<i4"), ("psnr", "<f8", (len(sigmas), 2))])
     rows = Rows(Path(f"{out}.part"), processes.rank, row)
-    if processes.first:
-        about = {"images": len(images), "names": names_digest(images), "sigmas": list(sigmas), "seed": seed}
-        rows.begin({"weights": weights, **about, "views": views}, resume)
-    processes.wait()
-    done = rows.done(len(images))
-    processes.wait()  # nobody adds rows before all know the same ones
+    about = {"weights": weights, "sigmas": list(sigmas), "seed": seed, "views": views}
+    done = rows.begin(images, processes, about, resume)
     for i in processes.share(i for i in range(len(images)) if not done[i]):
         found = (i, 0, 0, np.zeros((len(sigmas), 2)))  # no height: broken
         for _, image in readable(images, [i]):
@@ -115,8 +110,7 @@ def psnr_table(
     measured = measured[measured["height"] > 0]
     if not len(measured):
         raise DataError("there is no image that can be read")
-    write = write_parquet if out.suffix == ".parquet" else write_csv
-    write(_described(measured, images, sigmas), out)
+    write_table(_described(measured, images, sigmas), out)
     rows.remove()
     count, means = len(measured), []
     for k, sigma in enumerate(sigmas):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from mszoo.data import ImageDataset
 from mszoo.errors import MszooError
 from mszoo.files import read_text, replace_file
+from mszoo.processes import Processes
 
 __all__ = ["OTHERS", "Rows"]
 
@@ -38,27 +41,42 @@ class Rows:
 
     Example:
         >>> import tempfile
+        >>> from mszoo.data import Photographs
+        >>> from mszoo.processes import ALONE
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     rows = Rows(Path(folder), 0, np.dtype([("image", "<i8"), ("psnr", "<f8")]))
-        ...     rows.begin({"weights": "any"}, resume=False)
+        ...     done = rows.begin(Photographs(1), ALONE, {"weights": "any"}, resume=False)
         ...     rows.add([(2, 29.5), (0, 31.0)])
-        ...     print(rows.done(3), rows.all(3)["psnr"])
-        [ True False  True] [31.  29.5]
+        ...     print(done.any(), rows.all(3)["psnr"])
+        False [31.  29.5]
     """
 
     def __init__(self, folder: Path, rank: int, row: np.dtype) -> None:
         self._folder, self._file, self._row = folder, folder / f"{rank}.rows", row
 
-    def begin(self, about: dict[str, object], resume: bool) -> None:
-        """Make the folder, or find that what it holds can be gone on with.
+    def begin(self, images: ImageDataset, processes: Processes, about: dict[str, object], resume: bool) -> np.ndarray:
+        """Make the folder, or find that what it holds can be gone on with. All processes call it together.
 
         Args:
-            about: of what the rows are, by keys of :data:`OTHERS`; values that JSON keeps as they are.
+            images: what is measured.
+            processes: which of them this is.
+            about: of what else the rows are, by keys of :data:`OTHERS`; values that JSON keeps as they are.
             resume: go on with what is there.
+
+        Returns:
+            Which images have a row, the same on all processes, (images,) bool.
 
         Raises:
             MszooError: there are rows that are not to be gone on with, or of something else.
         """
+        if processes.first:
+            self._prepare({**about, "images": len(images), "names": _digest(images)}, resume)
+        processes.wait()
+        done = self.done(len(images))
+        processes.wait()  # nobody adds rows before all know the same ones
+        return done
+
+    def _prepare(self, about: dict[str, object], resume: bool) -> None:
         try:
             before = json.loads(read_text(self._folder / _ABOUT))
         except FileNotFoundError:
@@ -110,3 +128,11 @@ class Rows:
     def _read(self) -> Iterator[np.ndarray]:
         for file in sorted(self._folder.glob("*.rows")):
             yield np.fromfile(file, self._row)
+
+
+def _digest(images: ImageDataset) -> str:
+    """Of all names in their order: other images have another one."""
+    digest = hashlib.sha256()
+    for i in range(len(images)):
+        digest.update(images.label(i).encode("utf-8", "surrogateescape") + b"\0")
+    return digest.hexdigest()

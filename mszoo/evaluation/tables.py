@@ -16,7 +16,7 @@ from mszoo.files import replace_file
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["import_pyarrow", "write_csv", "write_parquet"]
+__all__ = ["import_pyarrow", "write_csv", "write_parquet", "write_table"]
 
 _GROUP = 2**16  # rows of a Parquet table that are written together
 
@@ -66,6 +66,19 @@ def write_parquet(rows: Iterable[DataclassInstance], path: Path) -> None:
                 file.write_table(pyarrow.Table.from_pylist(group, first.schema))
 
     replace_file(path, write)
+
+
+def write_table(rows: Iterable[DataclassInstance], path: Path) -> None:
+    """As :func:`write_parquet` into a ``.parquet`` file, as :func:`write_csv` into any other.
+
+    Example:
+        >>> import tempfile
+        >>> from mszoo.evaluation import PsnrRow
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_table([PsnrRow(0.1, 20.0, 29.5, 12)], Path(folder) / "table.csv")
+    """
+    write = write_parquet if path.suffix == ".parquet" else write_csv
+    write(rows, path)
 
 
 def _values(row: DataclassInstance) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from mszoo.training.gradients import EagerGradients
 from mszoo.training.optimization import make_optimizer
 from mszoo.training.step import Step
 from tests.factories import SMOOTH, chain, network, small_run
-from tests.launching import on_two_processes
+from tests.launching import DIVIDED, on_two_processes
 
 ODD = network(**SMOOTH | {"norm": "channel", "width": 5})  # two processes have unequal parts
 # With what each is trained; energies are differentiated twice.
@@ -107,7 +107,7 @@ def test_a_run_gives_the_weights_of_one_process_also_resumed(tmp_path: Path, hea
         *("data.test={name: photographs, split: test, limit: 1, crop: 32}", "evaluation.sigmas=[0.2]"),
         steps=6,
     )
-    launch = ["-m", "accelerate.commands.launch", "--use_fsdp", "--num_processes", "2", "--main_process_port", "0"]
+    launch = ["-m", *DIVIDED]
 
     def run(out: Path, *more: str, launcher: list[str]) -> dict[str, Tensor]:
         done = subprocess.run(
